@@ -1,10 +1,8 @@
 """The commands of the project: lab, test, notebooks, lock, setup, clean.
 
-`make lab` calls this file; where there is no make, `python tools/make.py lab` (Windows: `py tools/make.py lab`)
-does the same. Standard library only, and the syntax of Python 3.8, so that an old Python can say that it is old.
+`make lab` calls this file; `python tools/make.py lab` (Windows: `py tools/make.py lab`) does the same
+without make. Standard library only, and the syntax of Python 3.8, so that an old Python can say that it is too old.
 """
-
-from __future__ import annotations
 
 import argparse
 import hashlib
@@ -40,28 +38,29 @@ class Stop(Exception):
 def python_problem(version, system, machine, bits):
     """What keeps this Python from running the series, as a sentence; an empty string when nothing does."""
     if tuple(version[:2]) < OLDEST_PYTHON:
-        return "Python {}.{} is too old: the series needs Python {}.{} or newer (name one with PYTHON=python3.12).".format(
-            *version[:2], *OLDEST_PYTHON
+        return (
+            f"Python {version[0]}.{version[1]} is too old: the series needs Python "
+            f"{OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer (name one with PYTHON=python3.12)."
         )
     if bits < 64:
         return "This is a 32-bit Python, for which there is no JAX: install a 64-bit one."
     if system == "Darwin" and machine == "x86_64":
         return (
-            "This Python is built for Intel Macs, for which there is no current JAX: on an Apple silicon Mac, "
-            "use an arm64 Python; on an Intel Mac, use a Linux machine or a hosted notebook."
+            "This Python is built for Intel Macs, for which there is no current JAX: "
+            "on Apple silicon, use an arm64 Python; on an Intel Mac, a Linux machine or a hosted notebook."
         )
     return ""
 
 
 def venv_problem(has_module, version, system):
-    """The sentence for a Python that cannot make virtual environments (Debian keeps that part in a package)."""
+    """The sentence for a Python that cannot make virtual environments (Debian packs that apart)."""
     missing = [name for name in ("venv", "ensurepip") if not has_module(name)]
     if not missing:
         return ""
     remedy = "install a complete Python from python.org"
     if system == "Linux":
-        remedy = "on Debian or Ubuntu, run `sudo apt install python{}.{}-venv`".format(*version[:2])
-    return "This Python has no {} module and cannot make an environment: {}.".format(missing[0], remedy)
+        remedy = f"on Debian or Ubuntu, run `sudo apt install python{version[0]}.{version[1]}-venv`"
+    return f"This Python has no {missing[0]} module and cannot make an environment: {remedy}."
 
 
 def disk_problem(free_bytes, folder):
@@ -69,9 +68,8 @@ def disk_problem(free_bytes, folder):
     if free_bytes >= DISK_GB * 1e9:
         return ""
     return (
-        "The environment needs {:.1f} GB, and {} has {:.1f} GB free: make room there and call again.".format(
-            DISK_GB, folder, free_bytes / 1e9
-        )
+        f"The environment needs {DISK_GB} GB, and {folder} has {free_bytes / 1e9:.1f} GB free: "
+        "make room there and call again."
     )
 
 
@@ -80,13 +78,16 @@ def pip_problem(output):
     if re.search(r"No space left|Errno 28|not enough space", output):
         return disk_problem(0, "the disk or the temporary folder").replace("0.0 GB free", "no room left")
     if re.search(r"DO NOT MATCH THE HASHES", output):
-        return "A downloaded package differs from the one in the lock: a proxy may have altered it; nothing was installed."
+        return (
+            "A downloaded package differs from the one in the lock (a proxy may have altered it): "
+            "nothing was installed; try another network."
+        )
     if re.search(
         r"NewConnectionError|NameResolution|Timeout|ProxyError|Connection(Reset)?Error|SSLError", output
     ):
         return (
-            "pip could not reach the package index: connect to the network and call again (what was downloaded is "
-            "kept), or point PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder> to a folder of downloaded packages."
+            "pip could not reach the package index: connect to the network and call again "
+            "(what was downloaded is kept), or set PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder of packages>."
         )
     return "pip could not install the packages; its last lines above say why. Mend that and call again."
 
@@ -176,9 +177,9 @@ def pip(root, *arguments, total=0):
         lines.append(line)
         if total and line.startswith("Collecting "):
             seen += 1
-            show_progress("  fetching {} of about {} packages".format(seen, total))
+            show_progress(f"  fetching {seen} of about {total} packages")
         elif total and line.startswith("Installing collected"):
-            show_progress("  installing {} packages              ".format(seen))
+            show_progress(f"  installing {seen} packages")
     show_progress("")
     if process.wait() != 0:
         print("".join(lines[-15:]), flush=True)
@@ -207,8 +208,8 @@ def make_venv(root):
             shutil.rmtree(str(folder))
     except OSError as error:
         raise Stop(
-            "The old .venv cannot be removed ({}): close JupyterLab, leave the environment with `deactivate`, "
-            "and call again.".format(error.strerror)
+            f"The old .venv cannot be removed ({error.strerror}): close JupyterLab, leave the environment "
+            "with `deactivate`, and call again."
         ) from None
     base = getattr(sys, "_base_executable", None) or sys.executable  # not the .venv that was just removed
     made = subprocess.run(
@@ -229,7 +230,7 @@ def setup(root, lock):
     if work != "everything":
         lock = max(lock, read_stamp(root)["lock"], key=[LAB_LOCK, TEST_LOCK].index)
         stamp_file.unlink()
-    print("Setting up .venv ({}) ...".format(work), flush=True)
+    print(f"Setting up .venv ({work}) ...", flush=True)
     if work == "everything":
         make_venv(root)
     if work != "project":
@@ -238,7 +239,7 @@ def setup(root, lock):
         pip(root, "--no-compile", "--require-hashes", "-r", lock, total=total)
     pip(root, "--no-build-isolation", "--no-deps", "--no-index", "-e", ".")
     stamp_file.write_text(json.dumps(wanted_stamp(root, lock), indent=1), encoding="utf-8")
-    print("Ready after {:.0f} s.".format(time.monotonic() - started), flush=True)
+    print(f"Ready after {time.monotonic() - started:.0f} s.", flush=True)
 
 
 # ---------------------------------------------------------------- lab
@@ -253,9 +254,7 @@ def free_port(first=8888, last=8987):
             except OSError:
                 continue
             return port
-    raise Stop(
-        "No port from {} to {} is free on 127.0.0.1: close other servers and call again.".format(first, last)
-    )
+    raise Stop(f"No port from {first} to {last} is free on 127.0.0.1: close other servers and call again.")
 
 
 def quiet_lab(root):
@@ -277,7 +276,7 @@ def lab_command(root, extra):
     ]
     command.append("--LabApp.default_url=/lab/tree/" + START_PAGE)
     if not any(re.match(r"--(ServerApp\.)?port\b", argument) for argument in extra):
-        command.append("--port={}".format(free_port()))
+        command.append(f"--port={free_port()}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     return command + list(extra)
@@ -300,15 +299,15 @@ def lab(options, extra):
         checked = subprocess.run([str(venv_python(ROOT)), "-m", "toysup"], cwd=str(ROOT), env=clean_environ())
         if checked.returncode != 0:
             raise Stop(
-                "The pre-flight check found a fault; its remedy stands above. "
-                "To open JupyterLab all the same: make lab PREFLIGHT=no (or tools/make.py lab --no-preflight)."
+                "The pre-flight check found a fault; its remedy stands above. To open JupyterLab "
+                "all the same: make lab PREFLIGHT=no (or tools/make.py lab --no-preflight)."
             )
     quiet_lab(ROOT)
-    # Its own folder for settings: the same JupyterLab for everyone in the room, and nothing in the home folder.
+    # Its own folder for settings: the same JupyterLab for everyone, and nothing written into the home folder.
     config = os.environ.get("JUPYTER_CONFIG_DIR", str(ROOT / ".jupyter"))
     status = run_until_stopped(lab_command(ROOT, extra), clean_environ(JUPYTER_CONFIG_DIR=config))
     if status not in (0, -signal.SIGTERM, -signal.SIGINT):
-        raise Stop("JupyterLab ended with status {}; its messages above say why.".format(status))
+        raise Stop(f"JupyterLab ended with status {status}; its messages above say why.")
     return 0
 
 
@@ -326,7 +325,7 @@ def find_chromium():
 
 
 def test_environ(scratch):
-    """The same JAX and the same Jupyter for every run of the tests, whatever the shell and the home folder say."""
+    """The same JAX and Jupyter for every run of the tests, whatever the shell and the home folder say."""
     environ = clean_environ(
         IPYTHONDIR=str(scratch / "ipython"),
         JUPYTER_CONFIG_DIR=str(scratch / "jupyter"),
@@ -334,7 +333,7 @@ def test_environ(scratch):
         PYTHONUTF8="1",
     )
     for name in list(environ):
-        if name.startswith("JAX_") and name != "JAX_COMPILATION_CACHE_DIR" or name == "XLA_FLAGS":
+        if (name.startswith("JAX_") and name != "JAX_COMPILATION_CACHE_DIR") or name == "XLA_FLAGS":
             del environ[name]
     environ["JAX_PLATFORMS"] = "cpu"
     return environ
@@ -360,7 +359,7 @@ def tally(status, counts):
 
 
 def test_steps(python, lax, chromium, extra):
-    """(name, command or a message why there is none, is it pytest, is its absence a failure) for each step."""
+    """(name, command or why there is none, is it pytest, is its absence a failure) for each step."""
     checked = [
         name for name in ("toysup", "tests", "tools", "benchmarks", "notebooks") if (ROOT / name).is_dir()
     ]
@@ -387,7 +386,7 @@ def test_steps(python, lax, chromium, extra):
 def run_step(step, scratch, environ):
     """Run one step; returns (status word, (passed, failed, skipped), seconds, note)."""
     name, command, is_pytest, needed = step
-    print("\n=== {} ===".format(name), flush=True)
+    print(f"\n=== {name} ===", flush=True)
     if isinstance(command, str):
         print(command, flush=True)
         return ("FAILED", (0, 1, 0), 0.0, command) if needed else ("skipped", (0, 0, 1), 0.0, command)
@@ -416,7 +415,7 @@ def test(options, extra):
     for name, status, counts, seconds, note in rows:
         print("{:<11}{:<9}{:>7}{:>8}{:>9}{:>6.0f} s  {}".format(name, status, *counts, seconds, note))
     passed, failed, skipped = (sum(row[2][i] for row in rows) for i in range(3))
-    print("{} passed, {} failed, {} skipped".format(passed, failed, skipped), flush=True)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return int(failed > 0)
 
 
@@ -470,7 +469,7 @@ def lock(options, extra):
     environment = ROOT / "environment.yml"
     text = re.sub(
         r"([\w.-]+)==[\w.+!-]+",
-        lambda found: "{}=={}".format(found[1], pins[found[1]]),
+        lambda found: f"{found[1]}=={pins[found[1]]}",
         environment.read_text(encoding="utf-8"),
     )
     environment.write_text(text, encoding="utf-8")
@@ -524,10 +523,10 @@ def main(arguments):
         options, extra = parser().parse_known_args(arguments)
         return options.run(options, [argument for argument in extra if argument != "--"])
     except Stop as stop:
-        print("toysup: {}".format(stop), file=sys.stderr, flush=True)
+        print(f"toysup: {stop}", file=sys.stderr, flush=True)
     except subprocess.CalledProcessError as error:
         print(
-            "toysup: {} ended with status {}.".format(error.cmd[0], error.returncode),
+            f"toysup: {error.cmd[0]} ended with status {error.returncode}.",
             file=sys.stderr,
             flush=True,
         )

@@ -69,7 +69,7 @@ def merge_streams(outputs: list) -> list:
 
 
 def normalise(notebook):
-    """The notebook as it is committed: no widget state or view, no times, no trace of the author's machine."""
+    """The notebook as it is committed: no widget state or view, no times, no trace of a machine."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.update(kernelspec=dict(KERNEL), language_info=dict(LANGUAGE))
     notebook.nbformat, notebook.nbformat_minor = 4, max(5, notebook.nbformat_minor)
