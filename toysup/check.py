@@ -1,0 +1,148 @@
+"""Checks of what users hand in: errors for people, raised before anything is compiled.
+
+Values are checked where they are known. Inside a user's own `jax.jit` they are not, and only shapes are checked.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def dtype():
+    """The floating type in force: float32, or float64 where the user has switched `jax_enable_x64` on."""
+    return jnp.zeros(()).dtype
+
+
+def is_traced(x) -> bool:
+    """Whether the value of `x` is unknown because a JAX transformation is running."""
+    return isinstance(x, jax.core.Tracer)
+
+
+def numbers(name: str, x):
+    """`x` as a float array (NumPy where its values are known), free of NaN and infinities."""
+    if is_traced(x):
+        return x
+    try:
+        x = np.asarray(x, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of numbers, got {_short(x)}") from None
+    if x.size == 0:
+        raise ValueError(f"{name} is empty (shape {x.shape}): at least one number is needed")
+    if not np.isfinite(x).all():
+        raise ValueError(f"{name} must be finite, got {_first(x, ~np.isfinite(x))}")
+    return x
+
+
+def density(x):
+    """A density as an array: every entry in (0, 1]."""
+    x = numbers("density", x)
+    if not is_traced(x) and ((x <= 0) | (x > 1)).any():
+        raise ValueError(f"density must lie in (0, 1], got {_first(x, (x <= 0) | (x > 1))}")
+    return x
+
+
+def importance(x, n: int):
+    """Importances as an array (..., n), none negative, not all zero."""
+    x = numbers("importance", x)
+    if x.ndim and x.shape[-1] not in (1, n):
+        raise ValueError(f"importance has shape {x.shape}: its last axis must be {n}, one entry per feature")
+    if not is_traced(x) and (x < 0).any():
+        raise ValueError(f"importance must not be negative, got {_first(x, x < 0)}")
+    if not is_traced(x) and not x.any():
+        raise ValueError("importance is 0 for every feature: nothing would be learned")
+    return x
+
+
+def count(name: str, x, least: int = 1) -> int:
+    """A whole number, at least `least`."""
+    try:
+        value = operator.index(x)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {_short(x)}") from None
+    if isinstance(x, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number, at least {least}, got {_short(x)}")
+    return value
+
+
+def positive(name: str, x):
+    """A number above 0."""
+    x = numbers(name, x)
+    if not is_traced(x) and (x.ndim or x <= 0):
+        raise ValueError(f"{name} must be one number above 0, got {_short(x)}")
+    return x
+
+
+def choice(name: str, x, allowed) -> str:
+    """One of the allowed names."""
+    if not isinstance(x, str) or x not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {_short(x)}")
+    return x
+
+
+def parameters(W, b, n: int):
+    """Parameters W (..., m, n) and b (..., n) of a model with n features."""
+    W, b = numbers("W", W), numbers("b", b)
+    if W.ndim < 2 or W.shape[-1] != n:
+        raise ValueError(f"W has shape {W.shape}: it must be (..., m, n) with n = {n} features")
+    if b.ndim < 1 or b.shape[-1] != n:
+        raise ValueError(f"b has shape {b.shape}: it must be (..., n) with n = {n} features")
+    broadcastable("W and b", W.shape[:-2], b.shape[:-1])
+    return W, b
+
+
+def key(k):
+    """A single JAX random key, new style or old style."""
+    ok = isinstance(k, jax.Array) and (
+        k.shape == () if jnp.issubdtype(k.dtype, jax.dtypes.prng_key) else k.shape == (2,)
+    )
+    if not ok:
+        raise TypeError(f"key must be one JAX random key, for example jax.random.key(0); got {_short(k)}")
+    return k
+
+
+def broadcastable(what: str, *shapes) -> tuple[int, ...]:
+    """The common shape of several batch shapes."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        shown = " and ".join(map(str, shapes))
+        raise ValueError(f"the batch axes of {what} do not fit together: {shown}") from None
+
+
+def _first(x, bad) -> str:
+    """Name the first offending entry: `1.2 for feature 3`."""
+    if not x.ndim:
+        return f"{x:g}"
+    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    place = f"feature {where[-1]}" + (f" of model {where[:-1]}" if len(where) > 1 else "")
+    return f"{x[where]:g} for {place}"
+
+
+def _short(x) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def memory(n: int, m: int, restarts: int, batch: int, *shapes) -> None:
+    """Refuse a training run whose arrays would not fit in this machine's memory."""
+    models = int(np.prod([float(s) for shape in shapes for s in shape], dtype=float))
+    need = 4 * (6.0 * models * restarts * n * (m + 1) + 16.0 * 4 * n * max(batch, n))
+    have = _memory_of_machine()
+    if have and need > 0.8 * have:
+        raise MemoryError(
+            f"{n} features in m = {m} dimensions with {restarts} restarts of {models} models need about "
+            f"{need / 2**30:.1f} GiB; this machine has {have / 2**30:.1f} GiB: take fewer features, models or restarts"
+        )
+
+
+def _memory_of_machine() -> float:
+    """Bytes of main memory, 0 where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return 0.0

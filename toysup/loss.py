@@ -1,0 +1,281 @@
+"""The importance-weighted error: exact where it can be, sampled elsewhere.
+
+The expectation over inputs is a finite sum over which features are active, of integrals over their values.
+Inside one such set, the error of output i is integrated along the line on which one active value runs from 0 to 1
+(feature i's own value if it is active): the preactivation is linear there, so the kink of the readout is found
+exactly and the integral is a closed form. The values left over get Gauss-Legendre nodes; what they see is smooth.
+Lines do not depend on the model or the density: for a whole sweep only their weights change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toysup import check
+from toysup.features import (
+    Features,
+    combination_probability,
+    combinations,
+    moments,
+    number_of_combinations,
+    sample_columns,
+)
+from toysup.model import Readout, get_readout, preactivation
+from toysup.runtime import over_models
+
+# Gauss nodes for each of the k - 1 values that remain when k features are active, by k; the last entry goes on.
+FINE = (0, 1, 16, 6, 4, 4, 3, 2)
+COARSE = (0, 1, 6, 3, 2, 2, 2, 2)
+MOST_LINES = 30_000
+SAMPLES = 2**18
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["start", "end", "on", "weight", "combination"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """Where the exact loss looks: for each output i and line l a segment from `start[i, l]` to `end[i, l]`.
+
+    start, end: (n, lines, n) inputs. on: (n, lines) 1 where output i's own feature runs from 0 to 1 on the line,
+    0 where it is inactive. weight: (lines,) Gauss weights. combination: (lines,) which combination of patterns
+    a line belongs to; its probability multiplies the weight.
+    """
+
+    start: jax.Array
+    end: jax.Array
+    on: jax.Array
+    weight: jax.Array
+    combination: jax.Array
+
+
+def number_of_lines(features: Features, rule: tuple[int, ...] = FINE) -> float:
+    """How many lines the exact loss of these features needs (counted, not built)."""
+    if number_of_combinations(features) > MOST_LINES:
+        return float("inf")
+    active, _ = combinations(features)
+    k = active.sum(1)
+    nodes = np.array([float(_nodes(i, rule)) ** max(i - 1, 0) for i in range(features.n + 1)])
+    return float(nodes[k].sum())
+
+
+def fits(features: Features) -> bool:
+    """Whether the lines of these features fit, so that their loss can be exact."""
+    return number_of_lines(features) <= MOST_LINES
+
+
+def lines(features: Features, rule: tuple[int, ...] = FINE) -> Lines:
+    """The lines of these features (kept: they depend on the tables of patterns alone)."""
+    sets = tuple(q.shape[-2] for q in features.probabilities)
+    return _lines(features.tables, sets, rule, check.dtype())
+
+
+@lru_cache(maxsize=64)
+def _lines(tables, sets, rule, dtype) -> Lines:
+    active, _ = combinations(_skeleton(tables, sets))
+    blocks = [_block(np.flatnonzero(on), len(on), _nodes(on.sum(), rule)) for on in active]
+    start, end = (np.concatenate([block[k] for block in blocks], axis=1) for k in (0, 1))
+    weight = np.concatenate([block[2] for block in blocks])
+    which = np.repeat(np.arange(len(active)), [len(block[2]) for block in blocks])
+    on = active.T[:, which]
+    with jax.ensure_compile_time_eval():
+        start, end, on, weight = (jnp.asarray(a, dtype) for a in (start, end, on, weight))
+        return Lines(start, end, on, weight, jnp.asarray(which))
+
+
+def _skeleton(tables, sets) -> Features:
+    """Features without probabilities, to walk through their combinations."""
+    return Features(tables, tuple(np.zeros((s, len(t))) for t, s in zip(tables, sets, strict=True)))
+
+
+def _nodes(k: int, rule) -> int:
+    return rule[min(k, len(rule) - 1)]
+
+
+def _block(members: np.ndarray, n: int, nodes: int):
+    """The lines of one active set: start (n, lines, n), end (n, lines, n), weight (lines,)."""
+    rest = max(len(members) - 1, 0)
+    t, w = np.polynomial.legendre.leggauss(max(nodes, 1))
+    values = np.array(list(itertools.product((t + 1) / 2, repeat=rest)))
+    weight = np.prod(np.array(list(itertools.product(w / 2, repeat=rest))), axis=1)
+    start = np.zeros((n, len(weight), n))
+    end = start.copy()
+    for i in range(n if len(members) else 0):
+        runs = i if i in members else members[np.searchsorted(members, i) % len(members)]
+        start[i][:, members[members != runs]] = values
+        end[i] = start[i]
+        end[i][:, runs] = 1.0
+    return start, end, weight
+
+
+def line_weights(features: Features, table: Lines) -> jax.Array:
+    """How much each line counts at these probabilities, (..., lines); they sum to 1."""
+    _, picks = combinations(features)
+    return combination_probability(features, picks)[..., table.combination] * table.weight
+
+
+def squared_error_on_lines(z0, z1, on, readout: Readout):
+    """The mean of (x_i - readout(z))² along lines, z running from z0 to z1, x_i from 0 to 1 where `on`, else 0.
+
+    For readouts with two slopes the error is linear on either side of the kink at z = 0, and a linear e
+    from e0 to e1 has the mean square (e0² + e0 e1 + e1²) / 3. All arguments broadcast.
+    """
+    kink = jax.lax.stop_gradient(jnp.clip(z0 / jnp.where(z0 == z1, 1.0, z0 - z1), 0.0, 1.0))
+    zk, xk = z0 + kink * (z1 - z0), on * kink
+    if readout.slopes is None:
+        return _gauss(0.0, kink, z0, z1, on, readout) + _gauss(kink, 1.0, z0, z1, on, readout)
+    below, above = readout.slopes
+    left, right = jnp.where(z0 > 0, above, below), jnp.where(z1 > 0, above, below)
+    return kink * _mean_square(-left * z0, xk - left * zk) + (1 - kink) * _mean_square(xk - right * zk, on - right * z1)
+
+
+def _mean_square(e0, e1):
+    return (e0 * e0 + e0 * e1 + e1 * e1) / 3
+
+
+def _gauss(low, high, z0, z1, on, readout: Readout):
+    """The same between two places of the line by four Gauss nodes, for smooth readouts."""
+    total = 0.0
+    for t, w in zip(*np.polynomial.legendre.leggauss(4), strict=True):
+        place = low + (high - low) * (t + 1) / 2
+        error = on * place - readout.function(z0 + place * (z1 - z0))
+        total = total + w / 2 * (high - low) * error**2
+    return total
+
+
+def exact_loss(W, b, table: Lines, weight, importance, readout: Readout):
+    """The expected loss of one model: W (m, n), b (n,), weight (lines,), importance (n,) -> scalar."""
+    gram = W.T @ W
+    z0 = jnp.einsum("ij,ilj->il", gram, table.start) + b[:, None]
+    z1 = jnp.einsum("ij,ilj->il", gram, table.end) + b[:, None]
+    error = squared_error_on_lines(z0, z1, table.on, readout)
+    return importance @ (error @ weight)
+
+
+def linear_loss(W, b, mean, covariance, importance):
+    """The expected loss of one linear model, exact for any number of features: two moments are enough."""
+    miss = jnp.eye(W.shape[-1], dtype=W.dtype) - W.T @ W
+    return importance @ (jnp.einsum("ij,jk,ik->i", miss, covariance, miss) + (miss @ mean - b) ** 2)
+
+
+def sampled_loss(W, b, features: Features, importance, readout: Readout, key, samples: int = SAMPLES):
+    """The mean loss of one model over `samples` drawn inputs, and the standard error of that mean: two scalars."""
+    size = min(samples, 2**10)
+
+    def one(_, k):
+        error = _errors(W, b, sample_columns(features, size, key=k), readout)
+        return None, importance @ error**2
+
+    _, losses = jax.lax.scan(one, None, jax.random.split(key, samples // size))
+    return losses.mean(), losses.std() / losses.size**0.5
+
+
+def batch_loss(W, b, x, importance, readout: Readout):
+    """The mean loss of one model over given inputs as columns, x (n, batch)."""
+    return importance @ jnp.mean(_errors(W, b, x, readout) ** 2, axis=1)
+
+
+def _errors(W, b, x, readout: Readout):
+    return x - readout.function(preactivation(W, b, x))
+
+
+def objective_of(features: Features, readout: str, wanted: str = "auto") -> str:
+    """How the loss of these features is computed.
+
+    Returns "moments" (linear readout: closed form for any n), "lines" (exact) or "samples".
+    wanted: "auto" takes an exact way where there is one; "exact" insists; "sampled" samples.
+    """
+    check.choice("objective", wanted, ("auto", "exact", "sampled"))
+    if wanted == "sampled":
+        return "samples"
+    if readout == "linear":
+        return "moments"
+    if fits(features):
+        return "lines"
+    if wanted == "auto":
+        return "samples"
+    raise ValueError(
+        f"objective='exact' is out of reach for these {features.n} features: it would need more than "
+        f"{MOST_LINES} lines; use objective='sampled', or objective='auto', which samples here"
+    )
+
+
+def evaluate(W, b, features: Features, importance, readout: str, how: str, table):
+    """The loss of one model and its standard error (0 where it is exact): two scalars."""
+    if how == "moments":
+        loss = linear_loss(W, b, *moments(features), importance)
+    elif how == "lines":
+        loss = exact_loss(W, b, table, line_weights(features, table), importance, get_readout(readout))
+    else:
+        return sampled_loss(W, b, features, importance, get_readout(readout), jax.random.key(0))
+    return loss, jnp.zeros_like(loss)
+
+
+def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "relu") -> jax.Array:
+    """The expected loss Σ_i I_i E[(x_i - x'_i)²] over inputs, for any number of models.
+
+    W: (..., m, n). b: (..., n). features: n features. importance: scalar or (..., n). Leading axes broadcast.
+    readout: one of `toysup.model.READOUTS`.
+    Returns the loss (...). For up to 6 features (independent, correlated or anticorrelated, or any combination) its
+    relative error is at most 2e-4 at densities up to 0.2 and at most 1e-3 up to density 1; the linear readout is
+    exact for any n. Where exact lines do not fit (`toysup.loss.fits`), the mean over 262,144 drawn inputs is
+    returned, the same draw for all models.
+    Errors: ValueError or TypeError for shapes, NaN, negative importance, unknown readout.
+    Source: Elhage et al. 2022, section 2, "Loss".
+    """
+    how = objective_of(features, readout if get_readout(readout) else "")
+    W, b = check.parameters(W, b, features.n)
+    importance = check.importance(importance, features.n)
+    shape = check.broadcastable(
+        "W, b, features and importance", W.shape[:-2], b.shape[:-1], features.shape, importance.shape[:-1]
+    )
+    table = lines(features) if how == "lines" else None
+    loss = _expected_loss(
+        _flat(W, shape, 2),
+        _flat(b, shape, 1),
+        flat_features(features, shape),
+        flat_importance(importance, shape, features.n),
+        table,
+        readout=readout,
+        how=how,
+    )
+    return loss.reshape(shape)
+
+
+@partial(jax.jit, static_argnames=("readout", "how"))
+def _expected_loss(W, b, features, importance, table, *, readout, how):
+    def one(model, table):
+        return evaluate(*model, readout, how, table)[0]
+
+    return over_models(one, (W, b, features, importance), table, chunk=chunk_of(table))
+
+
+def chunk_of(table) -> int:
+    """How many models at a time keep a core's work in its cache."""
+    return 16 if table is None else max(1, min(64, 2**18 // max(1, table.on.size)))
+
+
+def _flat(a, shape, keep: int):
+    """Batch axes broadcast to `shape` and flattened to one; the last `keep` axes stay."""
+    a = jnp.asarray(a, check.dtype())
+    tail = a.shape[a.ndim - keep :]
+    return jnp.broadcast_to(a, (*shape, *tail)).reshape(-1, *tail)
+
+
+def flat_features(features: Features, shape) -> Features:
+    """The features of each model of a batch `shape`, as one axis of models."""
+    return jax.tree.map(lambda q: _flat(q, shape, 2), features)
+
+
+def flat_importance(importance, shape, n: int):
+    """The importance of each model of a batch `shape`, (models, n)."""
+    xp = jnp if check.is_traced(importance) else np
+    return _flat(xp.broadcast_to(importance, (*importance.shape[:-1], n)), shape, 1)

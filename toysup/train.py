@@ -1,0 +1,161 @@
+"""Fit many models at once: restarts and sweeps in one compiled program."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from toysup import check
+from toysup import loss as losses
+from toysup.features import Features, moments, sample_columns
+from toysup.model import get_readout, initial
+from toysup.optimise import adam, bfgs
+from toysup.runtime import over_models
+
+STEPS = {"lines": 150, "moments": 3000, "samples": 3000}
+LEARNING_RATE = {"lines": 0.1, "moments": 0.03, "samples": 0.01}
+POLISH = 100
+MOST_PARAMETERS_TO_POLISH = 128  # BFGS keeps a square matrix of this size for each model
+REACHED = 1e-3
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["W", "b", "loss", "error", "reached", "features", "importance"],
+    meta_fields=["readout", "objective"],
+)
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """Trained models. The batch axes (...) are those of density and importance.
+
+    W: (..., restarts, m, n). b: (..., restarts, n).
+    loss: (..., restarts) expected loss, on finer lines than training used, or on a draw that training did not see.
+    error: (..., restarts) standard error of `loss`; 0 where it is exact.
+    reached: (...) how many restarts came within 0.1 % of the lowest loss of their model.
+    features, importance: what the models were trained on, with the batch axes in front.
+    readout: its name. objective: "exact" or "sampled", how the models were trained and `loss` was found.
+    """
+
+    W: jax.Array
+    b: jax.Array
+    loss: jax.Array
+    error: jax.Array
+    reached: jax.Array
+    features: Features
+    importance: jax.Array
+    readout: str
+    objective: str
+
+    def best(self) -> Fit:
+        """The restart of the lowest loss of each model: a Fit without the restarts axis."""
+        return _best(self) if self.W.ndim == self.loss.ndim + 2 and self.loss.ndim > self.reached.ndim else self
+
+
+def train(
+    features: Features,
+    m: int,
+    *,
+    importance=1.0,
+    readout: str = "relu",
+    restarts: int = 8,
+    objective: str = "auto",
+    steps: int | None = None,
+    learning_rate=None,
+    polish: int | None = None,
+    batch: int = 1024,
+    key,
+) -> Fit:
+    """Train one model, or a batch of them, from several random starts each.
+
+    features: what the inputs look like; the leading axes of its density are a batch of models.
+    m: hidden dimensions. importance: scalar or (..., n), not negative; leading axes are a batch too.
+    readout: "relu", "linear", "abs" or "gelu". restarts: random starts for each model; every model gets the same.
+    objective: "exact" integrates the loss over inputs, "sampled" draws `batch` inputs at every step, "auto" is exact
+        where that fits. steps, learning_rate: of Adam with a cosine decay to 0. polish: steps of BFGS afterwards
+        (exact objective only; 0 switches it off). batch: inputs per step when sampled.
+    key: a JAX random key.
+    Returns a Fit. Moving density, importance or learning rate does not compile anew.
+    Errors: ValueError or TypeError that names the argument, before anything is compiled.
+    Source: Elhage et al. 2022, section 2; the exact objective is this package's own.
+    """
+    get_readout(readout)
+    m, restarts, batch = check.count("m", m), check.count("restarts", restarts), check.count("batch", batch)
+    if not isinstance(features, Features):
+        raise TypeError(f"features must be made by independent, correlated or anticorrelated, got {features!r}")
+    how = losses.objective_of(features, readout, objective)
+    importance = check.importance(importance, features.n)
+    steps = STEPS[how] if steps is None else check.count("steps", steps)
+    polish = _polish(how, features.n * (m + 1), polish)
+    rate = check.positive("learning_rate", LEARNING_RATE[how] if learning_rate is None else learning_rate)
+    check.memory(features.n, m, restarts, batch if how == "samples" else 0, features.shape, importance.shape[:-1])
+    shape = check.broadcastable("density and importance", features.shape, importance.shape[:-1])
+    tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
+    return _train(
+        losses.flat_features(features, shape), losses.flat_importance(importance, shape, features.n), tables,
+        jnp.asarray(rate, check.dtype()), check.key(key),
+        m=m, readout=readout, how=how, restarts=restarts, steps=steps, polish=polish, batch=batch, shape=shape,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("m", "readout", "how", "restarts", "steps", "polish", "batch", "shape"))
+def _train(features, importance, tables, rate, key, *, m, readout, how, restarts, steps, polish, batch, shape) -> Fit:
+    n, models = features.n, importance.shape[0]
+    start_key, data_key = jax.random.split(key)
+    start = initial(restarts, m, n, key=start_key)
+
+    def one(model, shared):
+        (features, importance, W, b), (tables, rate, key) = model, shared
+        objective = _objective(features, importance, readout, how, tables[0], batch)
+        W, b = adam(objective, (W, b), rate, steps, key=key)
+        W, b = bfgs(lambda p: objective(p, None), (W, b), polish) if polish else (W, b)
+        return W, b, *losses.evaluate(W, b, features, importance, readout, how, tables[1])
+
+    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
+    tile = lambda a: jnp.tile(a, (models, *[1] * (a.ndim - 1)))
+    problems = (*jax.tree.map(repeat, (features, importance)), *jax.tree.map(tile, start))
+    chunk = losses.chunk_of(tables[0])
+    result = over_models(one, problems, (tables, rate, data_key), chunk=chunk)
+    W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in result)
+    reached = jnp.sum(loss <= loss.min(-1, keepdims=True) * (1 + REACHED) + 1e-9, axis=-1)
+    unflat = lambda a: a.reshape(*shape, *a.shape[1:])
+    features, importance = jax.tree.map(unflat, (features, importance))
+    return Fit(W, b, loss, error, reached, features, importance, readout, "sampled" if how == "samples" else "exact")
+
+
+def _polish(how: str, parameters: int, wanted: int | None) -> int:
+    """How many steps of BFGS: none where the objective is noisy, or by default where there are many parameters."""
+    if wanted is not None:
+        wanted = check.count("polish", wanted, least=0)
+        if wanted and how == "samples":
+            raise ValueError(f"polish={wanted} needs an exact objective; this one is sampled, so polish must be 0")
+        return wanted
+    return POLISH if how != "samples" and parameters <= MOST_PARAMETERS_TO_POLISH else 0
+
+
+def _objective(features: Features, importance, readout: str, how: str, table, batch: int):
+    """The function (parameters, key) -> loss that training descends, scaled to order 1 at any density."""
+    scale = 3 / (importance @ features.density)  # the loss of a model that always answers 0 becomes 1
+    if how == "lines":
+        weight = losses.line_weights(features, table)
+        return lambda p, _: scale * losses.exact_loss(*p, table, weight, importance, get_readout(readout))
+    if how == "moments":
+        mean, covariance = moments(features)
+        return lambda p, _: scale * losses.linear_loss(*p, mean, covariance, importance)
+    draw = partial(sample_columns, features, batch)
+    return lambda p, key: scale * losses.batch_loss(*p, draw(key=key), importance, get_readout(readout))
+
+
+@jax.jit
+def _best(fit: Fit) -> Fit:
+    axis = fit.reached.ndim
+    choice = jnp.argmin(fit.loss, axis=axis)
+
+    def take(a):
+        index = choice.reshape(*choice.shape, *[1] * (a.ndim - axis))
+        return jnp.take_along_axis(a, index, axis=axis).squeeze(axis)
+
+    W, b, loss, error = (take(a) for a in (fit.W, fit.b, fit.loss, fit.error))
+    return dataclasses.replace(fit, W=W, b=b, loss=loss, error=error)
