@@ -60,17 +60,16 @@ def variance(density):
 def linear_loss(density, importance, m: int):
     """The least loss of the linear model x' = WᵀW x + b: Σ I_i V(p_i) over the dropped features.
 
-    Features are independent. With the best b the loss is |A - A_M|²_F, where A is diagonal with entries √(I_i
-    V(p_i)) and A_M has rank at most m: the error of feature i is the variance of x_i - (M x)_i with M = WᵀW,
-    and rows and columns are scaled by √I and √V. No matrix of rank m is closer to a diagonal A than A with
+    Features are independent. With the best b the error of feature i is the variance of x_i - (M x)_i, where
+    M = WᵀW. Scale the rows by √I and the columns by √V: the loss is |A - A_M|²_F, where A is diagonal with
+    entries √(I_i V(p_i)) and A_M has rank at most m. No matrix of rank m is closer to a diagonal A than A with
     all but its m largest entries set to 0 (Eckart and Young), and M = diag(1 for those m features, 0 for the
     others) reaches that. So the features with the smallest I_i V(p_i) are dropped, which at equal densities
     are the least important ones, whatever the sparsity.
 
-    density: p, a number or (..., n). importance: I, a number or (..., n); one of the two has an axis of
-    features.
-    m: hidden dimensions. Returns (...). Source: Elhage et al. 2022, "Mathematical Understanding" (linear
-    model).
+    density: p, a number or (..., n). importance: I, likewise; one of them has an axis of features.
+    m: hidden dimensions. Returns (...).
+    Source: Elhage et al. 2022, "Mathematical Understanding" (the linear model).
     """
     worth = _worth(density, importance, m)[1]
     dropped = max(worth.shape[-1] - m, 0)
@@ -126,9 +125,9 @@ def one_active_loss(W, b, importance=1.0):
 
     L_1 = Σ_i ∫ I_i (x - ReLU(|W_i|² x + b_i))² dx + Σ_{i≠j} ∫ I_j ReLU(W_j·W_i x + b_j)² dx, x from 0 to 1.
 
-    For n independent features of equal density p the whole loss is Σ_k p^k (1-p)^(n-k) L_k, so that (1-p)^n
-    L_0 + p (1-p)^(n-1) L_1 is all of it but for terms of order p². (Each feature alone has the weight 1 in
-    L_1; divide by n for the mean over features.)
+    For n independent features of equal density p the whole loss is Σ_k p^k (1-p)^(n-k) L_k, so that
+    (1-p)^n L_0 + p (1-p)^(n-1) L_1 is all of it but for terms of order p². (Each feature alone has the weight
+    1 in L_1; divide by n for the mean over features.)
 
     Each integrand is a square of a straight line s on the part [t, t + h] of [0, 1] where it is positive.
     There ∫ s² = h (s₀² + s₀s₁ + s₁²)/3 from the values at the ends, and ∫ x s by Simpson's rule, which is
@@ -287,8 +286,8 @@ def misread_pairs(W, tolerance: float = 1e-9) -> MisreadPairs:
 
     Read correctly: both active features read above 0 and above all others. Otherwise, in this order:
     cancelled (neither of the two reads above 0), phantom (a feature that is off reads above 0 and at least as
-    high as one of the two), lost (the rest). The bias is left out: one bias for all would move all readings
-    by the same amount.
+    high as one of the two), lost (the rest). The bias is left out: one bias for all does not change which
+    readings are the largest.
 
     For the regular n-gon h = W_i + W_j points half way between the two. Neighbours: nothing lies between
     them, they are read correctly (n pairs). Opposites: h = 0, they cancel (n/2 pairs, n even). All other
