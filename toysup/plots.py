@@ -1,0 +1,318 @@
+"""The marks in matplotlib: figures for the page, and the printed copy of a panel.
+
+Colours, shapes and limits are those of the panels in the browser. pyplot is never touched.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from toysup.marks import Arrows, Bars, Curves, Heat, Plot, Points
+
+# Okabe and Ito's colours, told apart by most eyes; black is replaced by grey and yellow is darkened for white paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B", "#C9BB00")
+SHAPES = ("o", "s", "^", "D", "P", "v")
+DASHES = ("-", (0, (5, 3)), (0, (1, 2)), (0, (6, 2, 1.5, 2)), (0, (9, 3)), (0, (3, 1.5, 1, 1.5)))
+_INK, _SOFT, _FULL = "#1f1f1f", "#5a5a5a", 0.8
+_WRITTEN = 12
+_STYLE = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "axes.edgecolor": "#9a9a9a", "axes.linewidth": 0.8, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.labelcolor": _INK, "text.color": _INK, "xtick.color": "#9a9a9a", "ytick.color": "#9a9a9a",
+    "xtick.labelcolor": _SOFT, "ytick.labelcolor": _SOFT, "xtick.labelsize": 8, "ytick.labelsize": 8, "grid.color": "#e3e3e3", "grid.linewidth": 0.8,
+    "legend.frameon": False, "legend.fontsize": 8.5, "axes.axisbelow": True, "axes.unicode_minus": True, "figure.facecolor": "white",
+}  # fmt: skip
+
+
+def show(plots: Plot | Sequence[Plot], text: str | None = None, *, title: str | None = None) -> Picture:
+    """Plots side by side, as the last value of a notebook cell.
+
+    plots: a `Plot` or a list of them. text: a line printed directly under the picture, which serves as its alternative text.
+    title: a heading above all. Returns a `Picture`, which shows itself once.
+    """
+    return Picture(_listed(plots), text, title)
+
+
+class Picture:
+    """Plots that show themselves in a notebook as a PNG, with their line of text printed below."""
+
+    def __init__(self, plots: list[Plot], text: str | None = None, title: str | None = None):
+        self.plots, self.text, self.title = plots, text, title
+
+    def __repr__(self) -> str:
+        return f"Picture: {', '.join(plot.title for plot in self.plots)}"
+
+    def figure(self) -> Figure:
+        """A fresh matplotlib figure."""
+        return figure(self.plots, title=self.title)
+
+    def save(self, path, dpi: int = 200) -> None:
+        """Write the figure to a file; its ending chooses the format."""
+        with matplotlib.rc_context(_STYLE):
+            self.figure().savefig(path, dpi=dpi)
+
+    def png(self) -> bytes:
+        """The picture as a small PNG."""
+        return png(self.plots, title=self.title, dpi=110)
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def _ipython_display_(self):
+        # the text must follow the picture, which a returned value could not do: it comes after all that was printed
+        from IPython.display import display
+
+        display({"image/png": self.png(), "text/plain": repr(self)}, raw=True)
+        if self.text is not None:
+            print(self.text)
+
+
+def figure(plots: Plot | Sequence[Plot], *, title: str | None = None) -> Figure:
+    """Draw plots side by side, up to four in a row. Returns a `Figure` that pyplot does not know."""
+    plots = _listed(plots)
+    columns = len(plots) if len(plots) <= 4 else 3 if len(plots) in (5, 6, 9) else 4
+    rows = math.ceil(len(plots) / columns)
+    width = {1: 5.2, 2: 4.0, 3: 3.3}.get(columns, 2.7)
+    height = {1: 3.2, 2: 3.0, 3: 2.9}.get(columns, 2.65)
+    with matplotlib.rc_context(_STYLE):
+        fig = Figure(figsize=(width * columns, height * rows + (0.3 if title else 0)), layout="constrained")
+        FigureCanvasAgg(fig)
+        fig.get_layout_engine().set(w_pad=0.09, h_pad=0.07, wspace=0.04, hspace=0.06)
+        if title:
+            fig.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+        for place, plot in enumerate(plots, start=1):
+            draw(fig.add_subplot(rows, columns, place), plot)
+    return fig
+
+
+def png(plots: Plot | Sequence[Plot], *, title: str | None = None, dpi: int = 90) -> bytes:
+    """The figure as a PNG with few colours, about 10 to 25 kB."""
+    from PIL import Image  # comes with matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        fig = figure(plots, title=title)
+        fig.set_dpi(dpi)
+        fig.canvas.draw()
+        image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
+    out = io.BytesIO()
+    image.quantize(96, dither=Image.Dither.NONE).save(out, "png", optimize=True)
+    return out.getvalue()
+
+
+def draw(ax: Axes, plot: Plot) -> None:
+    """Draw one plot into axes."""
+    ax.set_title(plot.title, pad=8)
+    _DRAW[type(plot.mark)](ax, plot.mark)
+
+
+def _arrows(ax, mark: Arrows):
+    _plane(ax, mark)
+    near, taken, small = 0.09 * mark.limit, [], []
+    for i, (x, y) in enumerate(mark.W.T):
+        colour, shape = _look(mark, i)
+        weight = mark.weights[i]
+        ax.plot([0, x], [0, y], color=colour, lw=1.2 + 1.5 * weight, alpha=0.35 + 0.65 * weight, solid_capstyle="round")
+        ax.plot(x, y, shape, color=colour, ms=5 + 2 * weight, mec="white", mew=1, alpha=0.35 + 0.65 * weight)
+        if math.hypot(x, y) < near:
+            small.append(mark.labels[i])
+        else:
+            _tip_label(ax, mark, i, taken)
+    for (x, y), label in zip(mark.hidden.T, mark.hidden_labels, strict=True):
+        ax.plot(x, y, "D", mfc="white", mec=_INK, mew=1.6, ms=7)
+        ax.annotate(label, (x, y), (9, -3), textcoords="offset points")
+    if small:
+        names = ", ".join(small) if len(small) <= 8 else f"{len(small)} features"
+        ax.text(0, 0, f"at 0: {names}", transform=ax.transAxes, color=_SOFT, fontsize=8)
+    _legend(ax, mark)
+
+
+def _plane(ax, mark):
+    ax.set(xlim=(-mark.limit, mark.limit), ylim=(-mark.limit, mark.limit), aspect="equal")
+    ax.axis("off")
+    ax.plot([-mark.limit, mark.limit], [0, 0], color="#e3e3e3", lw=0.8, zorder=0)
+    ax.plot([0, 0], [-mark.limit, mark.limit], color="#e3e3e3", lw=0.8, zorder=0)
+    if mark.circle:
+        angle = np.linspace(0, 2 * np.pi, 181)
+        ax.plot(np.cos(angle), np.sin(angle), color="#b4b4b4", lw=0.9, ls=(0, (3, 4)), zorder=0)
+
+
+def _tip_label(ax, mark, i, taken):
+    """Beyond the tip, pushed outwards while it would lie on another label."""
+    length, label = float(np.hypot(*mark.W[:, i])), mark.labels[i]
+    direction, unit = mark.W[:, i] / length, mark.limit / 85
+    out = length + (8 + 2.6 * len(label)) * unit
+    for _ in range(4):
+        at = direction * out
+        if not any(np.all(np.abs(at - other) < 10 * unit) for other in taken):
+            break
+        out += 12 * unit
+    taken.append(at)
+    x, y = np.clip(at, -0.97 * mark.limit, 0.97 * mark.limit)
+    ax.text(x, y, label, ha="center", va="center", fontweight="bold", fontsize=8.5)
+
+
+def _heat(ax, mark: Heat):
+    rows, columns = mark.matrix.shape
+    written = max(rows, columns) <= _WRITTEN and max(rows, columns) * (mark.digits + 2) <= 44
+    square = rows == columns or 1 / 3 < rows / columns < 3
+    ax.pcolormesh(
+        np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, _blend(mark.matrix / mark.limit),
+        edgecolors="white" if rows <= 20 and columns <= 20 else "none", linewidth=0.8,
+    )  # fmt: skip
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal" if square else "auto", xlabel=mark.x, ylabel=mark.y)
+    for axis, labels in ((ax.xaxis, mark.column_labels), (ax.yaxis, mark.row_labels)):
+        every = math.ceil(len(labels) / 12)
+        axis.set_ticks(range(0, len(labels), every), labels=labels[::every])
+        axis.set_tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    if written:
+        size = min(8.5, 58 / (max(rows, columns) * (mark.digits + 3) * 0.36))
+        for (i, j), v in np.ndenumerate(mark.matrix):
+            ax.text(j, i, _written(v, mark.digits), ha="center", va="center", fontsize=size)
+    else:
+        _scale_bar(ax, mark.limit)
+
+
+def _scale_bar(ax, limit):
+    bar = ax.inset_axes([1.04, 0, 0.05, 1])
+    steps = np.linspace(-1, 1, 25)
+    bar.pcolormesh([0, 1], limit * steps, _blend(((steps[1:] + steps[:-1]) / 2)[:, None]))
+    bar.set(xticks=[])
+    bar.yaxis.tick_right()
+    bar.set_yticks([-limit, 0, limit], labels=[_plain(-limit), "0", _plain(limit)])
+    bar.tick_params(length=0)
+    bar.spines[:].set_visible(False)
+
+
+def _bars(ax, mark: Bars):
+    n = len(mark.values)
+    single = mark.groups is None and n > len(COLOURS)
+    index = np.zeros(n, int) if single else np.arange(n) if mark.groups is None else mark.groups.astype(int)
+    ax.grid(axis="y")
+    ax.bar(range(n), np.clip(mark.values, *mark.limits), width=0.72, color=[COLOURS[i % 8] for i in index], alpha=0.88)
+    ax.axhline(0, color="#707070", lw=0.9)
+    if mark.reference is not None:
+        ax.axhline(mark.reference, color="#404040", lw=1.1, ls=(0, (4, 3)))
+        ax.annotate(mark.reference_label, (1, mark.reference), (0, 3), ax.get_yaxis_transform(), "offset points", ha="right", fontsize=8)
+    every = math.ceil(max(n, 1) / 20)
+    ax.set_xticks(range(0, n, every), labels=mark.labels[::every])
+    ax.set(ylim=mark.limits, xlim=(-0.6, max(n, 1) - 0.4), xlabel=mark.x, ylabel=mark.y)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
+    ax.tick_params(length=0)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    if n * (mark.digits + 2) <= 34:
+        for i, v in enumerate(np.clip(mark.values, *mark.limits)):
+            ax.annotate(_written(mark.values[i], mark.digits), (i, v), (0, -3 if v < 0 else 2.5), textcoords="offset points",
+                        ha="center", va="top" if v < 0 else "bottom", fontsize=7.5)  # fmt: skip
+    _legend(ax, mark, bars=True)
+
+
+def _curves(ax, mark: Curves):
+    many = len(mark.ys) > 1
+    for c, (y, label) in enumerate(zip(mark.ys, mark.labels, strict=True)):
+        shape = SHAPES[c % len(SHAPES)] if mark.dots else None
+        dash = DASHES[c % len(DASHES)] if many else "-"
+        ax.plot(mark.x, y, color=COLOURS[c % 8], ls=dash, lw=1.8, marker=shape, ms=4, label=label or None)
+    _axes(ax, mark)
+    if mark.marker is not None and mark.limits_x[0] <= mark.marker <= mark.limits_x[1]:
+        ax.axvline(mark.marker, color="#404040", lw=1.1, ls=(0, (4, 3)))
+        scale = np.log if mark.log_x else np.asarray
+        for c, y in enumerate(mark.ys):
+            ax.plot(mark.marker, np.interp(scale(mark.marker), scale(mark.x), y), "o", color=COLOURS[c % 8], ms=7, mec="white", mew=1)
+    if any(mark.labels):
+        _place_legend(ax, len([label for label in mark.labels if label]))
+
+
+def _points(ax, mark: Points):
+    groups = np.zeros(len(mark.x), int) if mark.groups is None else mark.groups.astype(int)
+    size = 4 if len(mark.x) > 300 else 9 if len(mark.x) > 80 else 20
+    for g in np.unique(groups):
+        name = mark.group_labels[g] if mark.group_labels else ""
+        style = {"s": size, "marker": SHAPES[g % len(SHAPES)], "color": COLOURS[g % 8], "alpha": 0.85, "linewidths": 0}
+        ax.scatter(mark.x[groups == g], mark.y[groups == g], label=name or None, **style)
+    if mark.highlight is not None:
+        ax.plot(mark.x[mark.highlight], mark.y[mark.highlight], "o", mfc="none", mec=_INK, mew=1.6, ms=13)
+    _axes(ax, mark)
+    if mark.equal:
+        ax.set_aspect("equal")
+    if mark.group_labels and any(mark.group_labels):
+        _place_legend(ax, len(mark.group_labels))
+
+
+def _axes(ax, mark):
+    """Limits, scales and names shared by curves and points; ticks in plain numbers."""
+    for log, axis, limits in ((mark.log_x, ax.xaxis, mark.limits_x), (mark.log_y, ax.yaxis, mark.limits_y)):
+        if log:
+            axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+            decades = math.log10(limits[1] / limits[0])
+            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,)))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
+    ax.set(xlim=mark.limits_x, ylim=mark.limits_y, xlabel=mark.x_label)
+    if mark.y_label:  # level, above its axis: easier to read than turned
+        ax.annotate(mark.y_label, (0, 1), (-22, 6), "axes fraction", "offset points")
+        ax.set_title(ax.get_title("left"), pad=22)
+    ax.grid(axis="y")
+    ax.tick_params(length=3)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
+def _legend(ax, mark, bars=False):
+    """Names of the groups of arrows or bars."""
+    if mark.groups is None or not any(mark.group_labels):
+        return
+    for g, label in enumerate(mark.group_labels):
+        if label:
+            ax.plot([], [], "s" if bars else SHAPES[g % len(SHAPES)], color=COLOURS[g % 8], ms=6, label=label)
+    _place_legend(ax, len(mark.group_labels))
+
+
+def _place_legend(ax, count):
+    columns = min(count, 3)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, handlelength=2.2, columnspacing=1.2, borderaxespad=0)
+
+
+def _look(mark, i) -> tuple[str, str]:
+    if mark.groups is None:
+        return COLOURS[i % 8], SHAPES[i // 8 % len(SHAPES)]
+    return COLOURS[int(mark.groups[i]) % 8], SHAPES[int(mark.groups[i]) % len(SHAPES)]
+
+
+def _blend(strength: np.ndarray) -> np.ndarray:
+    """Colours on white for values in [-1, 1]: blue below 0, orange above; (..., 3)."""
+    pole = np.where(strength[..., None] < 0, matplotlib.colors.to_rgb(COLOURS[0]), matplotlib.colors.to_rgb(COLOURS[1]))
+    amount = _FULL * np.clip(np.abs(strength), 0, 1)[..., None]
+    return 1 - amount * (1 - pole)
+
+
+def _written(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.6g}".replace("-", "−")
+
+
+def _listed(plots) -> list[Plot]:
+    plots = [plots] if isinstance(plots, Plot) else list(plots)
+    wrong = [type(p).__name__ for p in plots if not isinstance(p, Plot)]
+    if wrong or not plots:
+        raise TypeError(f"plots must be a Plot or a list of them, got {wrong[0] if wrong else 'none'}")
+    return plots
+
+
+_DRAW: dict[type, Callable] = {Arrows: _arrows, Heat: _heat, Bars: _bars, Curves: _curves, Points: _points}
