@@ -126,7 +126,7 @@ def test_the_next_free_port_is_taken():
 
 @pytest.fixture
 def project(tmp_path):
-    """A project with two locks and an environment made from the smaller one (its interpreter is an empty file)."""
+    """A project with an environment made from the smaller lock; its interpreter is an empty file."""
     for name in ("pyproject.toml", make.LAB_LOCK, make.TEST_LOCK):
         (tmp_path / name).write_text(name, encoding="utf-8")
     python = make.venv_python(tmp_path)
@@ -309,9 +309,7 @@ def test_normalising_twice_changes_nothing():
 
 
 def test_streams_of_another_name_are_not_joined():
-    pieces = [
-        v4.new_output("stream", name=name, text="a") for name in ("stdout", "stderr", "stdout", "stdout")
-    ]
+    pieces = [v4.new_output("stream", name=name, text="a") for name in ("stdout", "stderr", "stdout", "stdout")]
     assert [output.text for output in notebooks.merge_streams(pieces)] == ["a", "a", "aa"]
 
 
