@@ -1,0 +1,119 @@
+"""Checked answers: right ones pass, near misses do not, each usual mistake gets its own message."""
+
+import numpy as np
+import pytest
+
+from toysup import exercises
+
+ANSWERS = {  # worked out by hand
+    "antipodal_loss": 2 * 0.1**2 / 6,
+    "pentagon_dimensionality": 0.4,
+    "misread_pairs": 5,
+    "linear_floor": (0.2 / 3 - 0.01) * (0.9**2 + 0.9**3 + 0.9**4),
+}
+MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
+
+
+def test_every_exercise_has_an_answer_worked_out_by_hand():
+    assert set(exercises.names()) == set(ANSWERS)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_right_answers_pass(name):
+    for answer in (ANSWERS[name], np.float64(ANSWERS[name]), np.array(ANSWERS[name]), ANSWERS[name] * (1 + 1e-10)):
+        assert exercises.check(name, answer).startswith("Right.")
+
+
+@pytest.mark.parametrize(
+    ("name", "rounded"), [("antipodal_loss", 0.0033), ("linear_floor", 0.124), ("misread_pairs", 5.0)]
+)
+def test_rounded_answers_pass(name, rounded):
+    assert exercises.check(name, rounded).startswith("Right.")
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_near_misses_do_not_pass(name, factor):
+    hint = exercises.check(name, ANSWERS[name] * factor)
+    assert hint == f"Not yet: your number is too {'large' if factor > 1 else 'small'}."
+
+
+@pytest.mark.parametrize(("name", "wrong"), MISTAKES)
+def test_each_mistake_gets_its_own_message(name, wrong):
+    exercise = exercises.find(name)
+    said = exercises.check(name, wrong)
+    assert said.startswith("Not yet: ")
+    assert "too large" not in said
+    assert "too small" not in said
+    assert [said == f"Not yet: {message}" for _, message in exercise.mistakes].count(True) == 1
+    assert said == f"Not yet: {dict(exercise.mistakes)[wrong]}"
+
+
+def test_the_usual_mistakes_are_known():
+    """Each slip as a reader would make it, and a word of its message."""
+    slips = [
+        ("antipodal_loss", 0.1**2 / 6, "sum over both"),
+        ("antipodal_loss", 2 * 0.1 / 6, "not p"),
+        ("antipodal_loss", 2 * 0.1**2 / 9, "mean of the square"),
+        ("pentagon_dimensionality", 1 / 5, "two dimensions"),
+        ("pentagon_dimensionality", 0.5, "digon"),
+        ("pentagon_dimensionality", 2.5, "fraction line"),
+        ("misread_pairs", 10, "neighbours"),
+        ("misread_pairs", 0, "neighbours"),
+        ("misread_pairs", 0.5, "share"),
+        ("linear_floor", 0.2 / 3 * (0.9**2 + 0.9**3 + 0.9**4), "bias"),
+        ("linear_floor", (0.2 / 3 - 0.01) * (1 + 0.9 + 0.9**2), "most important"),
+        ("linear_floor", ANSWERS["linear_floor"] / 5, "mean over"),
+    ]
+    for name, wrong, word in slips:
+        assert word in exercises.check(name, wrong)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_message_gives_the_answer_away(name):
+    exercise = exercises.find(name)
+    shown = {f"{exercise.answer:.{digits}f}" for digits in (3, 4)} | {f"{exercise.answer:g}"}
+    for _, message in exercise.mistakes:
+        assert not shown & set(message.replace(",", " ").replace(". ", " ").rstrip(".").split())
+
+
+def test_other_kinds_of_answers():
+    text = exercises.Exercise("shape", "square antiprism", mistakes=(("cube", "a cube has no turned face."),))
+    assert exercises.judge(text, " Square  Antiprism ") == "Right."
+    assert exercises.judge(text, "Cube") == "Not yet: a cube has no turned face."
+    assert exercises.judge(text, "digon") == "Not yet: that is not it."
+    yes = exercises.Exercise("unique", True, right="There is one.")
+    assert exercises.judge(yes, np.bool_(True)) == "Right. There is one."
+    assert exercises.judge(yes, False) == "Not yet: that is not it."
+    several = exercises.Exercise("norms", np.array([1.0, 2.0, 0.0]), mistakes=((np.zeros(3), "not all are dead."),))
+    assert exercises.judge(several, [1, 2.01, 0]) == "Right."
+    assert exercises.judge(several, (1, 2.1, 0)) == "Not yet: 2 of the 3 entries are right."
+    assert exercises.judge(several, [0, 0, 0]) == "Not yet: not all are dead."
+    assert exercises.judge(several, [1, 2]) == "Not yet: the answer has the shape (3,), yours has (2,)."
+    assert exercises.judge(exercises.Exercise("slope", 2.0), -2.0) == "Not yet: the sign is not right."
+
+
+@pytest.mark.parametrize("answer", ["0.4", None, True, [0.4], {"a": 1}, 1j, [[1], [1, 2]]])
+def test_answers_of_another_kind_are_refused(answer):
+    with pytest.raises(TypeError, match="pentagon_dimensionality asks for one number; got"):
+        exercises.check("pentagon_dimensionality", answer)
+
+
+def test_other_bad_input_is_refused():
+    for answer in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="asks for one number, finite"):
+            exercises.check("pentagon_dimensionality", answer)
+    with pytest.raises(KeyError, match=r"no exercise 'pentagon'; there are antipodal_loss, .*linear_floor"):
+        exercises.check("pentagon", 0.4)
+    with pytest.raises(TypeError, match="asks for True or False"):
+        exercises.judge(exercises.Exercise("unique", True), 1)
+    with pytest.raises(TypeError, match="asks for a text"):
+        exercises.judge(exercises.Exercise("shape", "cube"), 1)
+    with pytest.raises(TypeError, match="asks for an array"):
+        exercises.judge(exercises.Exercise("norms", np.ones(2)), 1.0)
+    with pytest.raises(ValueError, match="would count as right"):
+        exercises.Exercise("half", 0.5, 0.01, ((0.502, "close."),))
+    with pytest.raises(TypeError, match="is no float"):
+        exercises.Exercise("half", 0.5, 0.01, (("half", "a text."),))
+    with pytest.raises(ValueError, match="tolerance"):
+        exercises.Exercise("half", 0.5, -1)
