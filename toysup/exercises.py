@@ -162,7 +162,7 @@ def _antipodal_loss() -> Exercise:
             (loss / p, "both must be active at once for an error: that has the probability p², not p."),
             (loss / p**2, "this is the error once both are active. How often are they?"),
             (
-                loss * 4 / 3,
+                2 * p**2 * (1 / 3) ** 2,
                 "you squared the mean of min(x1, x2), which is 1/3. The loss has the mean of the square.",
             ),
         ),
