@@ -174,9 +174,7 @@ def test_front_end_files_travel_with_the_package():
     from setuptools.command.build_py import build_py
 
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
-    command = build_py(
-        Distribution({"packages": ["toysup"], "package_dir": {"": str(ROOT)}, "package_data": patterns})
-    )
+    command = build_py(Distribution({"packages": ["toysup"], "package_dir": {"": str(ROOT)}, "package_data": patterns}))
     command.finalize_options()
     command.manifest_files = {}
     shipped = {Path(name).name for name in command.find_data_files("toysup", str(ROOT / "toysup"))}

@@ -82,9 +82,7 @@ def pip_problem(output):
             "A downloaded package differs from the one in the lock (a proxy may have altered it): "
             "nothing was installed; try another network."
         )
-    if re.search(
-        r"NewConnectionError|NameResolution|Timeout|ProxyError|Connection(Reset)?Error|SSLError", output
-    ):
+    if re.search(r"NewConnectionError|NameResolution|Timeout|ProxyError|Connection(Reset)?Error|SSLError", output):
         return (
             "pip could not reach the package index: connect to the network and call again "
             "(what was downloaded is kept), or set PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder of packages>."
@@ -194,11 +192,7 @@ def show_progress(text):
 
 def make_venv(root):
     """A new, empty .venv in place of what is there."""
-    require(
-        venv_problem(
-            lambda name: importlib.util.find_spec(name) is not None, sys.version_info, platform.system()
-        )
-    )
+    require(venv_problem(lambda name: importlib.util.find_spec(name) is not None, sys.version_info, platform.system()))
     require(disk_problem(shutil.disk_usage(str(root)).free, root))
     folder = root / ".venv"
     try:
@@ -212,9 +206,7 @@ def make_venv(root):
             "with `deactivate`, and call again."
         ) from None
     base = getattr(sys, "_base_executable", None) or sys.executable  # not the .venv that was just removed
-    made = subprocess.run(
-        [base, "-m", "venv", str(folder)], env=clean_environ(), capture_output=True, text=True
-    )
+    made = subprocess.run([base, "-m", "venv", str(folder)], env=clean_environ(), capture_output=True, text=True)
     if made.returncode != 0:
         print((made.stdout + made.stderr).strip(), flush=True)
         raise Stop("Python could not make .venv; its message above says why.")
@@ -348,8 +340,7 @@ def read_junit(path):
     except (OSError, ElementTree.ParseError):
         return None
     total, failures, errors, skipped = (
-        sum(int(suite.get(name, 0)) for suite in suites)
-        for name in ("tests", "failures", "errors", "skipped")
+        sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
     )
     return total - failures - errors - skipped, failures + errors, skipped
 
@@ -469,9 +460,7 @@ def lock(options, extra):
     subprocess.run(lock_command(uv, TEST_LOCK, ("lab", "test", "site"), extra), cwd=str(ROOT), check=True)
     (ROOT / LAB_LOCK).unlink(missing_ok=True)  # its versions come from the other lock alone
     subprocess.run(lock_command(uv, LAB_LOCK, ("lab",), ("-c", TEST_LOCK)), cwd=str(ROOT), check=True)
-    pins = dict(
-        re.findall(r"^([\w.-]+)==([\w.+!-]+)", (ROOT / LAB_LOCK).read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.+!-]+)", (ROOT / LAB_LOCK).read_text(encoding="utf-8"), re.MULTILINE))
     environment = ROOT / "environment.yml"
     text = re.sub(
         r"([\w.-]+)==[\w.+!-]+",
@@ -501,16 +490,12 @@ def parser():
     top = argparse.ArgumentParser(prog="make.py", description="The commands of the project.")
     targets = top.add_subparsers(dest="target", required=True, metavar="target")
     one = targets.add_parser("lab", help="open the series in JupyterLab; other arguments go to JupyterLab")
-    one.add_argument(
-        "--no-preflight", dest="preflight", action="store_false", help="skip the pre-flight check"
-    )
+    one.add_argument("--no-preflight", dest="preflight", action="store_false", help="skip the pre-flight check")
     one.set_defaults(run=lab)
     one = targets.add_parser("test", help="everything that CI checks; other arguments go to pytest")
     one.add_argument("--lax", action="store_true", help="run the notebooks without comparing their outputs")
     one.set_defaults(run=test)
-    one = targets.add_parser(
-        "notebooks", help="execute, normalise and save the notebooks: all, or those named"
-    )
+    one = targets.add_parser("notebooks", help="execute, normalise and save the notebooks: all, or those named")
     one.add_argument("names", nargs="*", help="such as 04_superposition")
     one.set_defaults(run=notebooks)
     for name, run, text in (

@@ -57,11 +57,7 @@ def merge_streams(outputs: list) -> list:
     merged = []
     for output in outputs:
         last = merged[-1] if merged else None
-        if (
-            last
-            and output["output_type"] == "stream" == last["output_type"]
-            and output["name"] == last["name"]
-        ):
+        if last and output["output_type"] == "stream" == last["output_type"] and output["name"] == last["name"]:
             last["text"] += output["text"]
         else:
             merged.append(output)
@@ -111,6 +107,7 @@ def execute(notebook, folder: Path):
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],  # not the advice on encryption between processes of one machine
     )
     try:
         client.execute()
