@@ -1,8 +1,8 @@
 """What a picture is made of: five marks, as plain numbers.
 
-A `Plot` is a title and one mark. The browser (`panel.js`) and matplotlib (`plots.py`) both draw from the same marks, so a panel and
-its printed copy cannot disagree. Axis limits that are not given are chosen here, rounded to calm values; give
-them where a picture moves, so that it does not jump.
+A `Plot` is a title and one mark. The browser (`panel.js`) and matplotlib (`plots.py`) draw from the same marks, so a
+panel and its printed copy cannot disagree. Axis limits that are not given are chosen here, rounded to calm values;
+give them where a picture moves, so that it does not jump.
 """
 
 from __future__ import annotations
@@ -49,9 +49,20 @@ class Arrows:
         if n and (weights.min() < 0 or weights.max() > 1):
             raise ValueError(f"Arrows: weights must lie in [0, 1], got {weights.min():g} to {weights.max():g}")
         reach = max([1.0, *np.hypot(*W), *np.hypot(*hidden)])
-        _set(self, W=W, hidden=hidden, weights=weights, limit=_positive("Arrows", "limit", self.limit, calm(1.22 * reach)))
+        _set(
+            self,
+            W=W,
+            hidden=hidden,
+            weights=weights,
+            limit=_positive("Arrows", "limit", self.limit, calm(1.22 * reach)),
+        )
         _set(self, labels=_labels("Arrows", "labels", self.labels, n))
-        _set(self, hidden_labels=_labels("Arrows", "hidden_labels", self.hidden_labels, hidden.shape[1], [""] * hidden.shape[1]))
+        _set(
+            self,
+            hidden_labels=_labels(
+                "Arrows", "hidden_labels", self.hidden_labels, hidden.shape[1], [""] * hidden.shape[1]
+            ),
+        )
         _set_groups(self, n)
 
 
@@ -142,7 +153,9 @@ class Curves:
         x = _numbers("Curves", "x", self.x, 1)
         ys = _numbers("Curves", "ys", np.atleast_2d(np.asarray(self.ys, float)), 2, gaps=True)
         if ys.shape[1] != len(x) or len(x) < 2:
-            raise ValueError(f"Curves: ys must have shape (curves, {len(x)}) as x has {len(x)} values, at least 2; got {ys.shape}")
+            raise ValueError(
+                f"Curves: ys must have shape (curves, {len(x)}) as x has {len(x)} values, at least 2; got {ys.shape}"
+            )
         if np.any(np.diff(x) <= 0):
             raise ValueError("Curves: x must increase from each value to the next")
         if self.marker is not None:

@@ -42,9 +42,10 @@ class Pen {
   }
 }
 
+const everyOf = (least) => [1, 2, 5, 10, 20, 50, 100].find((k) => k >= least) ?? 200; // labels at calm intervals
 const px = (value) => Math.round(value * 100) / 100;
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-const wide = (text, size = 12) => String(text).length * size * 0.56;
+const wide = (text, size = 12) => String(text).length * size * 0.6;
 const minus = (text) => text.replace("-", "−");
 const colour = (k) => `toysup-c${k % COLOURS}`;
 const written = (value, digits) => {
@@ -129,9 +130,10 @@ function axes(pen, box, mark, names) {
   if (names.y) pen.text(2, box.top - 9, names.y);
   return [X, Y];
 }
-function room(mark, names, top, w, h) {
-  const labels = tickTexts(ticks(mark.limits_y[0], mark.limits_y[1], mark.log_y, h - 60), mark.log_y);
-  return { left: 10 + Math.max(10, ...labels.map((t) => wide(t, 11))), top: top + (names.y ? 24 : 9), right: w - 12, bottom: h - (names.x ? 40 : 24) };
+function room(mark, names, top, w, h, above = 0, below = 0) {
+  const box = { top: top + (names.y ? 24 : 9) + above, right: w - 12, bottom: h - (names.x ? 40 : 24) - below };
+  const labels = tickTexts(ticks(mark.limits_y[0], mark.limits_y[1], mark.log_y, box.bottom - box.top), mark.log_y);
+  return { ...box, left: 10 + Math.max(10, ...labels.map((t) => wide(t, 11))) };
 }
 
 const groupEntries = (mark) => (mark.group_labels || []).map((label, g) => ({ label, colour: colour(g), kind: SHAPES[g % SHAPES.length] }));
@@ -184,11 +186,11 @@ const DRAW = {
       return rows === columns ? [Math.min(a, b), Math.min(a, b)] : [a, b];
     };
     let [a, b] = fits(2);
-    let size = Math.min(12, b * 0.6, (a - 4) / (0.58 * (digits + 3)));
+    let size = Math.min(12, b * 0.6, (a - 6) / (0.6 * (digits + 2.8)));
     const numbers = many <= WRITTEN && size >= 8.5;
     const right = numbers ? 2 : 48;
     [a, b] = fits(right);
-    if (numbers) size = Math.min(12, b * 0.6, (a - 4) / (0.58 * (digits + 3)));
+    if (numbers) size = Math.min(12, b * 0.6, (a - 6) / (0.6 * (digits + 2.8)));
     const x0 = left + Math.max(0, (w - left - right - a * columns) / 2), y0 = 2 + Math.max(0, (h - bottom - 4 - b * rows) / 2);
     const strength = (v) => px(FULL * Math.min(1, Math.abs(v) / mark.limit));
     if (many > PAINTED) paint(cell, M, rows, columns, mark.limit, x0, y0, a * columns, b * rows);
@@ -202,7 +204,7 @@ const DRAW = {
       }
     }
     pen.rect(x0 - 0.5, y0 - 0.5, a * columns + 1, b * rows + 1, { class: "toysup-axis", fill: "none" });
-    const everyRow = Math.ceil(13 / b), everyColumn = Math.ceil((6 + Math.max(...mark.column_labels.map((t) => wide(t, 11)))) / a);
+    const everyRow = everyOf(13 / b), everyColumn = everyOf((8 + Math.max(...mark.column_labels.map((t) => wide(t, 11)))) / a);
     mark.row_labels.forEach((t, i) => { if (i % everyRow === 0) pen.text(x0 - 6, y0 + (i + 0.5) * b + 4, t, { class: "toysup-tick", "text-anchor": "end" }); });
     mark.column_labels.forEach((t, i) => { if (i % everyColumn === 0) pen.text(x0 + (i + 0.5) * a, y0 + rows * b + 15, t, { class: "toysup-tick", "text-anchor": "middle" }); });
     if (mark.x) pen.text(x0 + a * columns / 2, y0 + rows * b + 31, mark.x, { "text-anchor": "middle" });
@@ -214,10 +216,10 @@ const DRAW = {
     const values = num("values"), groups = mark.groups && num("groups"), n = values.length, names = { x: mark.x, y: mark.y };
     const top = legend(pen, groupEntries(mark), 0, w);
     const axis = { limits_y: mark.limits, log_y: false };
-    const box = room(axis, names, top, w, h), slot = (box.right - box.left) / Math.max(1, n);
-    const longest = Math.max(0, ...mark.labels.map((t) => wide(t, 11))), every = Math.max(1, Math.ceil((longest + 4) / slot));
-    const numbers = slot >= 0.56 * 11 * (mark.digits + 2);
-    if (numbers) { box.top += 10; if (mark.limits[0] < 0) box.bottom -= 12; }
+    let box = room(axis, names, top, w, h);
+    const slot = (box.right - box.left) / Math.max(1, n), numbers = slot >= 0.62 * 11 * (mark.digits + 2.2);
+    if (numbers) box = room(axis, names, top, w, h, 10, mark.limits[0] < 0 ? 12 : 0);
+    const longest = Math.max(0, ...mark.labels.map((t) => wide(t, 11))), every = everyOf((longest + 4) / slot);
     const [, Y] = axes(pen, box, axis, { x: "", y: mark.y }), zero = Y(0);
     const single = !groups && n > COLOURS, thick = Math.min(0.72 * slot, 46);
     values.forEach((v, i) => {
@@ -601,7 +603,7 @@ class View {
   layout() { const before = this.width; this.measure(); if (this.width && this.width !== before) this.draw(); }
   measure() { this.width = this.cells.length ? Math.floor(this.cells[0].node.clientWidth) : 0; }
   draw() {
-    const { plots, floats } = this.conductor.shown, h = Math.round(clamp(0.9 * this.width, 190, 330));
+    const { plots, floats } = this.conductor.shown, h = Math.round(clamp(0.9 * this.width, 200, 330));
     plots.forEach((plot, i) => this.cells[i].draw(plot, floats, this.width, h));
   }
 }

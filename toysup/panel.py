@@ -2,8 +2,9 @@
 
     panel = Panel(draw, sparsity=Slider(0.0, 0.99, 0.9, label="sparsity S", step=0.01))
 
-`draw` takes numbers and returns plots (`toysup.marks`) and one line of text. A hand on the slider, `panel.set(...)` and the
-grid of `panel.bake(...)` all go through it. With a kernel the panel calls `draw`; without one it shows the grid.
+`draw` takes numbers and returns plots (`toysup.marks`) and one line of text. A hand on the slider, `panel.set(...)`
+and the grid of `panel.bake(...)` all go through it. With a kernel the panel calls `draw`; without one it
+shows the grid.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Choice:
     def accept(self, name: str, value):
         """The option that equals the value; else ValueError."""
         for option in self.options:
-            if type(option) is type(value) and option == value or str(option) == str(value):
+            if (type(option) is type(value) and option == value) or str(option) == str(value):
                 return option
         raise ValueError(f"{name} must be one of {', '.join(map(repr, self.options))}; got {value!r}")
 
@@ -252,7 +253,9 @@ class Panel(anywidget.AnyWidget):
             pieces.append(data)
             used += len(data) // 4
             if 4 * used > _MOST_BYTES:
-                raise ValueError(f"bake: the states take more than {_MOST_BYTES // 10**6} MB; give fewer values or smaller plots")
+                raise ValueError(
+                    f"bake: the states take more than {_MOST_BYTES // 10**6} MB; give fewer values or smaller plots"
+                )
         outside = {name: control.outside(self._values[name]) for name, control in self._controls.items()}
         named = [{"name": n, "values": [self._controls[n].outside(v) for v in values]} for n, values in axes.items()]
         kept = [json.loads(text) for text in structures]

@@ -5,6 +5,7 @@ Colours, shapes and limits are those of the panels in the browser. pyplot is nev
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+from PIL import Image  # comes with matplotlib
 
 from toysup.marks import Arrows, Bars, Curves, Heat, Plot, Points
 
@@ -25,18 +28,38 @@ DASHES = ("-", (0, (5, 3)), (0, (1, 2)), (0, (6, 2, 1.5, 2)), (0, (9, 3)), (0, (
 _INK, _SOFT, _FULL = "#1f1f1f", "#5a5a5a", 0.8
 _WRITTEN = 12
 _STYLE = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
-    "axes.titlelocation": "left", "axes.edgecolor": "#9a9a9a", "axes.linewidth": 0.8, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.labelcolor": _INK, "text.color": _INK, "xtick.color": "#9a9a9a", "ytick.color": "#9a9a9a",
-    "xtick.labelcolor": _SOFT, "ytick.labelcolor": _SOFT, "xtick.labelsize": 8, "ytick.labelsize": 8, "grid.color": "#e3e3e3", "grid.linewidth": 0.8,
-    "legend.frameon": False, "legend.fontsize": 8.5, "axes.axisbelow": True, "axes.unicode_minus": True, "figure.facecolor": "white",
-}  # fmt: skip
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#9a9a9a",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": "#9a9a9a",
+    "ytick.color": "#9a9a9a",
+    "xtick.labelcolor": _SOFT,
+    "ytick.labelcolor": _SOFT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "figure.facecolor": "white",
+}
 
 
 def show(plots: Plot | Sequence[Plot], text: str | None = None, *, title: str | None = None) -> Picture:
     """Plots side by side, as the last value of a notebook cell.
 
-    plots: a `Plot` or a list of them. text: a line printed directly under the picture, which serves as its alternative text.
+    plots: a `Plot` or a list of them. text: a line printed directly under the picture, its alternative text.
     title: a heading above all. Returns a `Picture`, which shows itself once.
     """
     return Picture(_listed(plots), text, title)
@@ -89,29 +112,75 @@ def figure(plots: Plot | Sequence[Plot], *, title: str | None = None) -> Figure:
         fig.get_layout_engine().set(w_pad=0.09, h_pad=0.07, wspace=0.04, hspace=0.06)
         if title:
             fig.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+        space = _head(plots, 72 * width)
         for place, plot in enumerate(plots, start=1):
-            draw(fig.add_subplot(rows, columns, place), plot)
+            draw(fig.add_subplot(rows, columns, place), plot, space)
     return fig
 
 
-def png(plots: Plot | Sequence[Plot], *, title: str | None = None, dpi: int = 90) -> bytes:
-    """The figure as a PNG with few colours, about 10 to 25 kB."""
-    from PIL import Image  # comes with matplotlib
-
+def png(plots: Plot | Sequence[Plot], *, title: str | None = None, dpi: int = 100) -> bytes:
+    """The figure as a PNG of at most 256 colours, about 10 to 25 kB."""
     with matplotlib.rc_context(_STYLE):
         fig = figure(plots, title=title)
         fig.set_dpi(dpi)
         fig.canvas.draw()
-        image = Image.fromarray(np.asarray(fig.canvas.buffer_rgba())).convert("RGB")
+        pixels = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()
     out = io.BytesIO()
-    image.quantize(96, dither=Image.Dither.NONE).save(out, "png", optimize=True)
+    _few_colours(pixels).save(out, "png", optimize=True)
     return out.getvalue()
 
 
-def draw(ax: Axes, plot: Plot) -> None:
+def _few_colours(pixels: np.ndarray) -> Image.Image:
+    """The 256 most frequent colours stay exact, so every flat area does; the rest, smoothed edges, take the nearest."""
+    packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    colours, where, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    kept = colours[np.argsort(-counts, kind="stable")[:256]]
+    channels = lambda c: np.stack([c >> 16, c >> 8 & 255, c & 255], axis=-1)
+    nearest = np.concatenate(
+        [
+            np.abs(channels(part)[:, None] - channels(kept)[None]).sum(-1).argmin(1)
+            for part in np.array_split(colours, len(colours) // 1000 + 1)
+        ]
+    )
+    image = Image.fromarray(nearest[where].reshape(packed.shape).astype(np.uint8), "P")
+    image.putpalette(channels(kept).astype(np.uint8).tobytes())
+    return image
+
+
+@dataclasses.dataclass(frozen=True)
+class _Space:
+    """Room between axes and titles, in points; the same for all plots of a figure, so that titles stand level."""
+
+    name: float
+    legend: float
+    width: float
+
+
+def _head(plots, width) -> _Space:
+    marks = [plot.mark for plot in plots]
+    named = any(getattr(mark, "y_label", "") or (isinstance(mark, Bars) and mark.y) for mark in marks)
+    rows = max(math.ceil(len(_names(mark)) / _columns(_names(mark), width)) for mark in marks)
+    return _Space(16.0 if named else 4.0, 15.0 * rows, width)
+
+
+def _names(mark) -> list[str]:
+    labels = mark.labels if isinstance(mark, Curves) else getattr(mark, "group_labels", None)
+    return [label for label in labels or () if label]
+
+
+def _columns(names, width) -> int:
+    widest = max((32 + 4.7 * len(name) for name in names), default=1)
+    return max(1, min(len(names), int((width - 16) / widest)))
+
+
+def draw(ax: Axes, plot: Plot, space: _Space | None = None) -> None:
     """Draw one plot into axes."""
-    ax.set_title(plot.title, pad=8)
+    space = space or _head([plot], 72 * ax.bbox.width / ax.figure.dpi)
+    ax.set_title(plot.title, pad=4 + space.name + space.legend)
     _DRAW[type(plot.mark)](ax, plot.mark)
+    ax.set_anchor("N")
+    if _names(plot.mark):
+        _legend(ax, _names(plot.mark), space)
 
 
 def _arrows(ax, mark: Arrows):
@@ -132,7 +201,7 @@ def _arrows(ax, mark: Arrows):
     if small:
         names = ", ".join(small) if len(small) <= 8 else f"{len(small)} features"
         ax.text(0, 0, f"at 0: {names}", transform=ax.transAxes, color=_SOFT, fontsize=8)
-    _legend(ax, mark)
+    _group_handles(ax, mark)
 
 
 def _plane(ax, mark):
@@ -165,12 +234,21 @@ def _heat(ax, mark: Heat):
     written = max(rows, columns) <= _WRITTEN and max(rows, columns) * (mark.digits + 2) <= 44
     square = rows == columns or 1 / 3 < rows / columns < 3
     ax.pcolormesh(
-        np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5, _blend(mark.matrix / mark.limit),
-        edgecolors="white" if rows <= 20 and columns <= 20 else "none", linewidth=0.8,
-    )  # fmt: skip
-    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal" if square else "auto", xlabel=mark.x, ylabel=mark.y)
+        np.arange(columns + 1) - 0.5,
+        np.arange(rows + 1) - 0.5,
+        _blend(mark.matrix / mark.limit),
+        edgecolors="white" if rows <= 20 and columns <= 20 else "none",
+        linewidth=0.8,
+    )
+    ax.set(
+        xlim=(-0.5, columns - 0.5),
+        ylim=(rows - 0.5, -0.5),
+        aspect="equal" if square else "auto",
+        xlabel=mark.x,
+        ylabel=mark.y,
+    )
     for axis, labels in ((ax.xaxis, mark.column_labels), (ax.yaxis, mark.row_labels)):
-        every = math.ceil(len(labels) / 12)
+        every = _every(len(labels) / 12)
         axis.set_ticks(range(0, len(labels), every), labels=labels[::every])
         axis.set_tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -202,19 +280,35 @@ def _bars(ax, mark: Bars):
     ax.axhline(0, color="#707070", lw=0.9)
     if mark.reference is not None:
         ax.axhline(mark.reference, color="#404040", lw=1.1, ls=(0, (4, 3)))
-        ax.annotate(mark.reference_label, (1, mark.reference), (0, 3), ax.get_yaxis_transform(), "offset points", ha="right", fontsize=8)
-    every = math.ceil(max(n, 1) / 20)
+        ax.annotate(
+            mark.reference_label,
+            (1, mark.reference),
+            (0, 3),
+            ax.get_yaxis_transform(),
+            "offset points",
+            ha="right",
+            fontsize=8,
+        )
+    every = _every(n / 20)
     ax.set_xticks(range(0, n, every), labels=mark.labels[::every])
-    ax.set(ylim=mark.limits, xlim=(-0.6, max(n, 1) - 0.4), xlabel=mark.x, ylabel=mark.y)
+    ax.set(ylim=mark.limits, xlim=(-0.6, max(n, 1) - 0.4), xlabel=mark.x)
+    _y_name(ax, mark.y)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
     if n * (mark.digits + 2) <= 34:
         for i, v in enumerate(np.clip(mark.values, *mark.limits)):
-            ax.annotate(_written(mark.values[i], mark.digits), (i, v), (0, -3 if v < 0 else 2.5), textcoords="offset points",
-                        ha="center", va="top" if v < 0 else "bottom", fontsize=7.5)  # fmt: skip
-    _legend(ax, mark, bars=True)
+            ax.annotate(
+                _written(mark.values[i], mark.digits),
+                (i, v),
+                (0, -3 if v < 0 else 2.5),
+                textcoords="offset points",
+                ha="center",
+                va="top" if v < 0 else "bottom",
+                fontsize=7.5,
+            )
+    _group_handles(ax, mark, bars=True)
 
 
 def _curves(ax, mark: Curves):
@@ -228,25 +322,29 @@ def _curves(ax, mark: Curves):
         ax.axvline(mark.marker, color="#404040", lw=1.1, ls=(0, (4, 3)))
         scale = np.log if mark.log_x else np.asarray
         for c, y in enumerate(mark.ys):
-            ax.plot(mark.marker, np.interp(scale(mark.marker), scale(mark.x), y), "o", color=COLOURS[c % 8], ms=7, mec="white", mew=1)
-    if any(mark.labels):
-        _place_legend(ax, len([label for label in mark.labels if label]))
+            ax.plot(
+                mark.marker,
+                np.interp(scale(mark.marker), scale(mark.x), y),
+                "o",
+                color=COLOURS[c % 8],
+                ms=7,
+                mec="white",
+                mew=1,
+            )
 
 
 def _points(ax, mark: Points):
     groups = np.zeros(len(mark.x), int) if mark.groups is None else mark.groups.astype(int)
     size = 4 if len(mark.x) > 300 else 9 if len(mark.x) > 80 else 20
     for g in np.unique(groups):
-        name = mark.group_labels[g] if mark.group_labels else ""
         style = {"s": size, "marker": SHAPES[g % len(SHAPES)], "color": COLOURS[g % 8], "alpha": 0.85, "linewidths": 0}
-        ax.scatter(mark.x[groups == g], mark.y[groups == g], label=name or None, **style)
+        ax.scatter(mark.x[groups == g], mark.y[groups == g], **style)
     if mark.highlight is not None:
         ax.plot(mark.x[mark.highlight], mark.y[mark.highlight], "o", mfc="none", mec=_INK, mew=1.6, ms=13)
     _axes(ax, mark)
     if mark.equal:
         ax.set_aspect("equal")
-    if mark.group_labels and any(mark.group_labels):
-        _place_legend(ax, len(mark.group_labels))
+    _group_handles(ax, mark)
 
 
 def _axes(ax, mark):
@@ -255,34 +353,48 @@ def _axes(ax, mark):
         if log:
             axis.axes.set(**{f"{axis.axis_name}scale": "log"})
             decades = math.log10(limits[1] / limits[0])
-            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,)))
+            axis.set_major_locator(
+                LogLocator(subs=(1, 2, 3, 5) if decades < 1.2 else (1, 3) if decades < 2.5 else (1,))
+            )
             axis.set_minor_locator(NullLocator())
         else:
             axis.set_major_locator(MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
     ax.set(xlim=mark.limits_x, ylim=mark.limits_y, xlabel=mark.x_label)
-    if mark.y_label:  # level, above its axis: easier to read than turned
-        ax.annotate(mark.y_label, (0, 1), (-22, 6), "axes fraction", "offset points")
-        ax.set_title(ax.get_title("left"), pad=22)
+    _y_name(ax, mark.y_label)
     ax.grid(axis="y")
     ax.tick_params(length=3)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
 
-def _legend(ax, mark, bars=False):
-    """Names of the groups of arrows or bars."""
-    if mark.groups is None or not any(mark.group_labels):
-        return
-    for g, label in enumerate(mark.group_labels):
+def _group_handles(ax, mark, bars=False):
+    """Empty artists that carry the names of groups into the legend."""
+    for g, label in enumerate(mark.group_labels or ()):
         if label:
             ax.plot([], [], "s" if bars else SHAPES[g % len(SHAPES)], color=COLOURS[g % 8], ms=6, label=label)
-    _place_legend(ax, len(mark.group_labels))
 
 
-def _place_legend(ax, count):
-    columns = min(count, 3)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, handlelength=2.2, columnspacing=1.2, borderaxespad=0)
+def _legend(ax, names, space):
+    shift = ScaledTranslation(-2 / 72, space.name / 72, ax.figure.dpi_scale_trans)
+    ax.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        bbox_transform=ax.transAxes + shift,
+        ncols=_columns(names, space.width),
+        handlelength=2,
+        columnspacing=1.2,
+        borderaxespad=0,
+        borderpad=0,
+        labelspacing=0.3,
+        handletextpad=0.6,
+    )
+
+
+def _y_name(ax, name):
+    """Level, above its axis: easier to read than turned."""
+    if name:
+        ax.annotate(name, (0, 1), (-14, 6), "axes fraction", "offset points")
 
 
 def _look(mark, i) -> tuple[str, str]:
@@ -296,6 +408,11 @@ def _blend(strength: np.ndarray) -> np.ndarray:
     pole = np.where(strength[..., None] < 0, matplotlib.colors.to_rgb(COLOURS[0]), matplotlib.colors.to_rgb(COLOURS[1]))
     amount = _FULL * np.clip(np.abs(strength), 0, 1)[..., None]
     return 1 - amount * (1 - pole)
+
+
+def _every(least: float) -> int:
+    """Labels stand at calm intervals."""
+    return next((k for k in (1, 2, 5, 10, 20, 50, 100) if k >= least), 200)
 
 
 def _written(value: float, digits: int) -> str:
