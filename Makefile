@@ -8,9 +8,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c "" >/dev/null 2>&1 && echo "$$p" && break; done)
 MAKE_PY = $(or $(PYTHON),$(error No Python found: install Python 3.11 or newer from python.org)) tools/make.py
 
-.PHONY: help lab test notebooks lock setup clean
+.PHONY: help python lab test notebooks lock setup clean
 help:
 	@$(MAKE_PY) --help
+python:
+	@echo $(PYTHON)
 lab:
 	@$(MAKE_PY) lab $(if $(filter no,$(PREFLIGHT)),--no-preflight) $(ARGS)
 test:

@@ -309,11 +309,11 @@ def lab(options, extra):
 
 
 def find_chromium():
-    """The path of a Chromium or Chrome, None where there is none; the variable CHROMIUM overrides."""
+    """The path of a Chromium or Chrome, None where there is none; CHROMIUM=<path> or CHROMIUM=none overrides."""
     names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
     places = ["/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"]
     if os.environ.get("CHROMIUM"):
-        return os.environ["CHROMIUM"]
+        return None if os.environ["CHROMIUM"] == "none" else os.environ["CHROMIUM"]
     found = [shutil.which(name) for name in names] + [place for place in places if os.path.exists(place)]
     return next((path for path in found if path), None)
 
