@@ -405,6 +405,8 @@ def test_descriptions_block_by_block():
     assert geometry.describe(side_by_side(DIGON[:1], TRIANGLE)) == "triangle + digon"
     assert geometry.describe(side_by_side(np.eye(1), 1.2 * SHAPES["pentagon"])) == "pentagon + single"
     assert geometry.describe(np.concatenate([np.eye(5), -np.eye(5)], 1)) == "5 x digon"
+    both = side_by_side(SHAPES["square antiprism"], cube())
+    assert geometry.describe(both) == geometry.describe(both[:, ::-1]) == "cube + square antiprism"
 
 
 def test_simplex_has_equal_cosines():

@@ -152,9 +152,10 @@ def canonicalize(W, *, anchor: int | None = None, permute: bool = False, toleran
     either way. At most 64 choices of equal merit are followed at a time; for shapes of very high symmetry
     this loses nothing, as all choices give the same picture, and the first statement holds in any case.
 
-    W: (..., m, n), any m and n. anchor: the label of a feature that is to lie on the first axis (to follow
-    one
-        feature through a sweep). permute: also sort the columns. tolerance: share of the largest norm.
+    W: (..., m, n), any m and n.
+    anchor: the label of a feature that is to lie on the first axis (to follow one feature through a sweep).
+    permute: also sort the columns.
+    tolerance: share of the largest norm.
     Returns a NumPy array (..., m, n), float64.
     """
     W = _host(W, "canonicalize")
@@ -282,8 +283,8 @@ def blocks(W, tolerance: float = 0.1, threshold: float = 0.5) -> list[tuple[int,
     features on, it takes a smaller `tolerance` to see it as one block.)
 
     W: (m, n). tolerance: a cosine. threshold: the norm above which a feature counts as represented.
-    Returns a list of tuples of labels, ordered by their first label. Source: Elhage et al. 2022, "Tegum
-    Products".
+    Returns a list of tuples of labels, ordered by their first label.
+    Source: Elhage et al. 2022, "The Geometry of Superposition" (tegum products).
     """
     W, tolerance = _single(W, "blocks"), _share("tolerance", tolerance)
     labels = np.flatnonzero(np.linalg.norm(W, axis=0) > _share("threshold", threshold, most=math.inf))
@@ -312,11 +313,11 @@ def identify(W, tolerance: float = 0.05, threshold: float = 0.5):
     bipyramid", "icosahedron", "simplex" and "cross-polytope" (of four dimensions or more), "orthogonal", and
     "other". A square is also two digons, an octahedron three: see `describe`.
 
-    W: (..., m, n). tolerance: on cosines, and on norms relative to their mean. threshold: the norm above
-    which a
-        feature counts as represented.
-    Returns a string, or an array (...) of strings for a batch. Source: Elhage et al. 2022, "The Geometry of
-    Superposition".
+    W: (..., m, n).
+    tolerance: on cosines, and on norms relative to their mean.
+    threshold: the norm above which a feature counts as represented.
+    Returns a string, or an array (...) of strings for a batch.
+    Source: Elhage et al. 2022, "The Geometry of Superposition".
     """
     tolerance, threshold = _share("tolerance", tolerance), _share("threshold", threshold, most=math.inf)
     return _each(lambda one: _identify(one, tolerance, threshold), _host(W, "identify"))
@@ -334,8 +335,9 @@ def describe(W, tolerance: float = 0.05, threshold: float = 0.5):
     tolerance, threshold = _share("tolerance", tolerance), _share("threshold", threshold, most=math.inf)
 
     def one(W):
-        groups = sorted(blocks(W, threshold=threshold), key=len, reverse=True)
-        count = Counter(_identify(W[:, list(group)], tolerance, threshold) for group in groups)
+        groups = blocks(W, threshold=threshold)
+        found = sorted((-len(group), _identify(W[:, list(group)], tolerance, threshold)) for group in groups)
+        count = Counter(name for _, name in found)
         parts = [f"{k} x {name}" if k > 3 else " + ".join([name] * k) for name, k in count.items()]
         return " + ".join(parts) or "empty"
 
