@@ -161,17 +161,21 @@ const DRAW = {
       pen.path(shape("diamond", x, y, 6), { class: "toysup-hidden" });
       if (mark.hidden_labels[j]) { pen.text(x + 10, y + 4, mark.hidden_labels[j], { class: "toysup-strong" }); taken.push([x + 10, y]); }
     }
-    const small = [];
+    const small = [], names = []; // tips that coincide share one label
     tips.forEach(([x, y], i) => {
+      if (Math.hypot(x, y) < 12) { small.push(mark.labels[i]); return; }
+      const twin = names.find((name) => Math.hypot(name.x - x, name.y - y) < 7);
+      if (twin) twin.label += `, ${mark.labels[i]}`; else names.push({ x, y, label: mark.labels[i] });
+    });
+    names.forEach(({ x, y, label }) => {
       const length = Math.hypot(x, y);
-      if (length < 12) { small.push(mark.labels[i]); return; }
-      let out = length + 8 + 0.5 * wide(mark.labels[i]), at;
+      let out = length + 8 + 0.5 * wide(label) * Math.abs(x) / length, at;
       for (let tries = 0; tries < 4; tries += 1, out += 13) {
         at = [cx + x / length * out, cy + y / length * out];
         if (!taken.some(([a, b]) => Math.abs(a - at[0]) < 11 && Math.abs(b - at[1]) < 12)) break;
       }
       taken.push(at);
-      pen.text(clamp(at[0], 6, w - 6), clamp(at[1] + 4, top + 10, h - 3), mark.labels[i], { "text-anchor": "middle", class: "toysup-strong" });
+      pen.text(clamp(at[0], wide(label) / 2, w - wide(label) / 2), clamp(at[1] + 4, top + 10, h - 3), label, { "text-anchor": "middle", class: "toysup-strong" });
     });
     if (small.length) pen.text(0, h - 3, `at 0: ${small.length > 8 ? `${small.length} features` : small.join(", ")}`, { class: "toysup-tick" });
   },

@@ -185,22 +185,15 @@ def draw(ax: Axes, plot: Plot, space: _Space | None = None) -> None:
 
 def _arrows(ax, mark: Arrows):
     _plane(ax, mark)
-    near, taken, small = 0.09 * mark.limit, [], []
     for i, (x, y) in enumerate(mark.W.T):
         colour, shape = _look(mark, i)
-        weight = mark.weights[i]
-        ax.plot([0, x], [0, y], color=colour, lw=1.2 + 1.5 * weight, alpha=0.35 + 0.65 * weight, solid_capstyle="round")
-        ax.plot(x, y, shape, color=colour, ms=5 + 2 * weight, mec="white", mew=1, alpha=0.35 + 0.65 * weight)
-        if math.hypot(x, y) < near:
-            small.append(mark.labels[i])
-        else:
-            _tip_label(ax, mark, i, taken)
+        weight, alpha = mark.weights[i], 0.35 + 0.65 * mark.weights[i]
+        ax.plot([0, x], [0, y], color=colour, lw=1.2 + 1.5 * weight, alpha=alpha, solid_capstyle="round")
+        ax.plot(x, y, shape, color=colour, ms=5 + 2 * weight, mec="white", mew=1, alpha=alpha)
     for (x, y), label in zip(mark.hidden.T, mark.hidden_labels, strict=True):
         ax.plot(x, y, "D", mfc="white", mec=_INK, mew=1.6, ms=7)
         ax.annotate(label, (x, y), (9, -3), textcoords="offset points")
-    if small:
-        names = ", ".join(small) if len(small) <= 8 else f"{len(small)} features"
-        ax.text(0, 0, f"at 0: {names}", transform=ax.transAxes, color=_SOFT, fontsize=8)
+    _tip_labels(ax, mark)
     _group_handles(ax, mark)
 
 
@@ -214,19 +207,38 @@ def _plane(ax, mark):
         ax.plot(np.cos(angle), np.sin(angle), color="#b4b4b4", lw=0.9, ls=(0, (3, 4)), zorder=0)
 
 
-def _tip_label(ax, mark, i, taken):
-    """Beyond the tip, pushed outwards while it would lie on another label."""
-    length, label = float(np.hypot(*mark.W[:, i])), mark.labels[i]
-    direction, unit = mark.W[:, i] / length, mark.limit / 85
-    out = length + (8 + 2.6 * len(label)) * unit
+def _tip_labels(ax, mark):
+    """Tips that coincide share one label; features without a direction are named in the corner."""
+    small, names = [], []
+    for tip, label in zip(mark.W.T, mark.labels, strict=True):
+        twin = next((entry for entry in names if np.hypot(*(entry[0] - tip)) < 0.06 * mark.limit), None)
+        if np.hypot(*tip) < 0.09 * mark.limit:
+            small.append(label)
+        elif twin:
+            twin[1] += f", {label}"
+        else:
+            names.append([tip, label])
+    taken = []
+    for tip, label in names:
+        taken.append(_tip_label(ax, mark, tip, label, taken))
+    if small:
+        listed = ", ".join(small) if len(small) <= 8 else f"{len(small)} features"
+        ax.text(0, 0, f"at 0: {listed}", transform=ax.transAxes, color=_SOFT, fontsize=8)
+
+
+def _tip_label(ax, mark, tip, label, taken):
+    """Write a label beyond its tip, further out while it would lie on another one; returns its place."""
+    length, unit = float(np.hypot(*tip)), mark.limit / 85
+    direction = tip / length
+    out = length + (8 + 2.6 * len(label) * abs(direction[0])) * unit
     for _ in range(4):
         at = direction * out
         if not any(np.all(np.abs(at - other) < 10 * unit) for other in taken):
             break
         out += 12 * unit
-    taken.append(at)
     x, y = np.clip(at, -0.97 * mark.limit, 0.97 * mark.limit)
     ax.text(x, y, label, ha="center", va="center", fontweight="bold", fontsize=8.5)
+    return at
 
 
 def _heat(ax, mark: Heat):
