@@ -1,0 +1,37 @@
+"""What all tests share: a machine in a known state, and nothing left behind.
+
+Everything here runs before JAX starts; with pytest-xdist the workers inherit it from the controller.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+import pytest
+
+if "TOYSUP_TEST_FOLDER" not in os.environ:
+    os.environ["TOYSUP_TEST_FOLDER"] = folder = tempfile.mkdtemp(prefix="toysup-pytest-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+for name, value in {
+    "JAX_COMPILATION_CACHE_DIR": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "compiled"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_PLATFORMS": "cpu",
+    "MPLBACKEND": "Agg",
+    "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "hypothesis"),
+}.items():
+    os.environ.setdefault(name, value)
+
+from hypothesis import settings  # noqa: E402  (it reads the variable above)
+
+settings.register_profile("toysup", derandomize=True, deadline=None, database=None, max_examples=25)
+settings.load_profile("toysup")
+
+
+@pytest.fixture
+def compilations():
+    """A context manager that lists what JAX compiled inside it: `with compilations() as compiled: ...`."""
+    from helpers import compilations
+
+    return compilations
