@@ -58,7 +58,7 @@ SHAPES = {
     "simplex": geometry.simplex(6),
     "cross-polytope": np.concatenate([np.eye(4), -np.eye(4)], 1),
     "orthogonal": np.eye(3),
-    "single": np.array([[1.0], [0.0]]),
+    "axis": np.array([[1.0], [0.0]]),
 }
 
 
@@ -298,6 +298,12 @@ def test_canonical_pentagon_starts_with_feature_0():
     np.testing.assert_allclose(C, SHAPES["pentagon"], atol=1e-12)
 
 
+def test_an_anchor_without_a_direction_passes_to_the_next_feature():
+    np.testing.assert_allclose(
+        geometry.canonicalize([[-1.0, 0.0, 0.0], [0.0, 0.0, -2.0]], anchor=1), [[0, 0, 2], [1, 0, 0]], atol=1e-12
+    )
+
+
 @properties
 @given(seeds, st.integers(1, 5), st.integers(1, 7), st.data())
 def test_anchor_lies_on_the_first_axis(seed, m, n, data):
@@ -403,7 +409,7 @@ def test_descriptions_block_by_block():
     assert geometry.describe(np.array([[1.0, -1, 0, 0, 0], [0, 0, 1, -1, 0]])) == "digon + digon"
     assert geometry.describe(octahedron()) == "digon + digon + digon"
     assert geometry.describe(side_by_side(DIGON[:1], TRIANGLE)) == "triangle + digon"
-    assert geometry.describe(side_by_side(np.eye(1), 1.2 * SHAPES["pentagon"])) == "pentagon + single"
+    assert geometry.describe(side_by_side(np.eye(1), 1.2 * SHAPES["pentagon"])) == "pentagon + axis"
     assert geometry.describe(np.concatenate([np.eye(5), -np.eye(5)], 1)) == "5 x digon"
     both = side_by_side(SHAPES["square antiprism"], cube())
     assert geometry.describe(both) == geometry.describe(both[:, ::-1]) == "cube + square antiprism"
@@ -462,8 +468,6 @@ def test_other_bad_arguments_are_refused():
         geometry.canonicalize(W, anchor=2)
     with pytest.raises(ValueError, match="anchor"):
         geometry.canonicalize(W, anchor=-1)
-    with pytest.raises(ValueError, match="too small for a direction"):
-        geometry.canonicalize([[1.0, 0.0]], anchor=1)
     with pytest.raises(ValueError, match="blocks takes one model"):
         geometry.blocks(np.ones((2, 2, 2)))
     with pytest.raises(ValueError, match="n must be"):

@@ -153,7 +153,8 @@ def canonicalize(W, *, anchor: int | None = None, permute: bool = False, toleran
     this loses nothing, as all choices give the same picture, and the first statement holds in any case.
 
     W: (..., m, n), any m and n.
-    anchor: the label of a feature that is to lie on the first axis (to follow one feature through a sweep).
+    anchor: the label of a feature that is to lie on the first axis (to follow one feature through a sweep); where
+        it has no direction, the next one that has takes its place.
     permute: also sort the columns.
     tolerance: share of the largest norm.
     Returns a NumPy array (..., m, n), float64.
@@ -169,10 +170,10 @@ def canonicalize(W, *, anchor: int | None = None, permute: bool = False, toleran
 def _canonical(W, anchor, permute, tolerance):
     size = np.linalg.norm(W, axis=0)
     scale = size.max()
-    if anchor is not None and size[anchor] <= tolerance * scale:
-        raise ValueError(f"anchor = {anchor}: this feature's norm is {size[anchor]:.2g}, too small for a direction")
     if scale == 0:
         return W.copy()
+    if anchor is not None:
+        anchor = next(i for i in np.roll(np.arange(len(size)), -anchor) if size[i] > tolerance * scale)
     pivots, order = _pivots((W / scale).T @ (W / scale), len(W), anchor, tolerance)
     turned = _coordinates(W, pivots, scale)
     return turned[:, order] if permute else turned
@@ -308,7 +309,7 @@ def identify(W, tolerance: float = 0.05, threshold: float = 0.5):
     dimension). The feature dimensionalities alone would not do: every equal-norm tight frame of 5 vectors in
     a plane has D_i = 2/5.
 
-    Names: "empty", "single", "digon", "triangle", "square", "pentagon", "hexagon", "heptagon", "octagon",
+    Names: "empty", "axis", "digon", "triangle", "square", "pentagon", "hexagon", "heptagon", "octagon",
     "regular 9-gon" and so on, "tetrahedron", "octahedron", "cube", "square antiprism", "triangular
     bipyramid", "icosahedron", "simplex" and "cross-polytope" (of four dimensions or more), "orthogonal", and
     "other". A square is also two digons, an octahedron three: see `describe`.
@@ -324,7 +325,7 @@ def identify(W, tolerance: float = 0.05, threshold: float = 0.5):
 
 
 def describe(W, tolerance: float = 0.05, threshold: float = 0.5):
-    """The solution block by block, such as "digon + digon" or "triangle + single".
+    """The solution block by block, such as "digon + digon" or "triangle + axis".
 
     Blocks are those of `blocks`, named as by `identify`, larger ones first; a name that occurs more than
     three times is written once ("10 x digon"). Without any represented feature: "empty".
@@ -348,7 +349,7 @@ def _identify(W, tolerance, threshold) -> str:
     size = np.linalg.norm(W, axis=0)
     W, size = W[:, size > threshold], size[size > threshold]
     if len(size) < 2:
-        return ("empty", "single")[len(size)]
+        return ("empty", "axis")[len(size)]
     if np.abs(size / size.mean() - 1).max() > tolerance:
         return "other"
     found = _invariants(_cosines(W))
