@@ -180,3 +180,18 @@ def test_front_end_files_travel_with_the_package():
     shipped = {Path(name).name for name in command.find_data_files("toysup", str(ROOT / "toysup"))}
     there = {path.name for kind in ("*.js", "*.css") for path in (ROOT / "toysup").rglob(kind)}
     assert there <= shipped
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_documents_name_targets_and_files_that_exist(document):
+    text = read(document)
+    targets = set(re.findall(r"^([a-z ]+):(?!=)", read("Makefile"), re.MULTILINE))
+    known = {word for line in targets for word in line.split()}
+    assert set(re.findall(r"\bmake ([a-z]+)\b", text.replace("make it", ""))) <= known
+    local = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
+    assert [target for target in local if not (ROOT / target).exists()] == []
+
+
+def test_the_readme_lists_every_notebook():
+    there = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert there <= set(re.findall(r"\]\((notebooks/[^)]+)\)", read("README.md")))

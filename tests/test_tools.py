@@ -237,7 +237,7 @@ def test_a_missing_browser_is_skipped_aloud(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(make, "ROOT", tmp_path)
     (tmp_path / "tests" / "browser").mkdir(parents=True)
     (tmp_path / "tests" / "browser" / "test_x.py").touch()
-    monkeypatch.delenv("CHROMIUM_REQUIRED", raising=False)
+    monkeypatch.delenv("CHROME_REQUIRED", raising=False)
     step = make.test_steps("python", False, None, [])[-1]
     assert make.run_step(step, tmp_path, {})[:2] == ("skipped", (0, 0, 1))
     assert "no Chromium" in capsys.readouterr().out
@@ -264,6 +264,11 @@ def test_counts_come_from_the_reports(tmp_path):
 )
 def test_a_step_that_fails_without_a_failing_test_is_one_failure(status, counts, expected):
     assert make.tally(status, counts) == expected
+
+
+def test_a_step_without_a_chosen_test_is_no_failure():
+    assert make.tally(5, (0, 0, 0), chosen=True) == (0, 0, 0)
+    assert make.tally(1, (0, 0, 0), chosen=True) == (0, 1, 0)
 
 
 # ---------------------------------------------------------------- notebooks

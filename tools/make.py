@@ -309,11 +309,11 @@ def lab(options, extra):
 
 
 def find_chromium():
-    """The path of a Chromium or Chrome, None where there is none; CHROMIUM=<path> or CHROMIUM=none overrides."""
+    """The path of a Chromium or Chrome, None where there is none; CHROME=<path> or CHROME=none overrides."""
     names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"]
     places = ["/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"]
-    if os.environ.get("CHROMIUM"):
-        return None if os.environ["CHROMIUM"] == "none" else os.environ["CHROMIUM"]
+    if os.environ.get("CHROME"):
+        return None if os.environ["CHROME"] == "none" else os.environ["CHROME"]
     found = [shutil.which(name) for name in names] + [place for place in places if os.path.exists(place)]
     return next((path for path in found if path), None)
 
@@ -345,9 +345,14 @@ def read_junit(path):
     return total - failures - errors - skipped, failures + errors, skipped
 
 
-def tally(status, counts):
-    """The counts of a step: one that fails without a failing test (ruff, a crash) is one failure."""
+def tally(status, counts, chosen=False):
+    """The counts of a step: one that fails without a failing test (ruff, a crash) is one failure.
+
+    Where the caller chose tests (-k), a step that has none of them (pytest's status 5) is none.
+    """
     passed, failed, skipped = counts or (0, 0, 0)
+    if status == 5 and chosen:
+        return passed, failed, skipped
     return passed, failed or int(status != 0), skipped
 
 
@@ -375,12 +380,12 @@ def test_steps(python, lax, chromium, extra):
     if not list((ROOT / "tests" / "browser").glob("test_*.py")):
         steps[4] = ("browser", "there is no test in tests/browser/", True, True)
     elif chromium is None:
-        needed = bool(os.environ.get("CHROMIUM_REQUIRED"))  # CI must not skip in silence
-        steps[4] = ("browser", "no Chromium or Chrome found (name one with CHROMIUM=<path>)", True, needed)
+        needed = bool(os.environ.get("CHROME_REQUIRED"))  # CI must not skip in silence
+        steps[4] = ("browser", "no Chromium or Chrome found (name one with CHROME=<path>)", True, needed)
     return steps
 
 
-def run_step(step, scratch, environ):
+def run_step(step, scratch, environ, chosen=False):
     """Run one step; returns (status word, (passed, failed, skipped), seconds, note)."""
     name, command, is_pytest, needed = step
     print(f"\n=== {name} ===", flush=True)
@@ -394,7 +399,7 @@ def run_step(step, scratch, environ):
     if name == "tests":
         environ = dict(environ, MPLBACKEND="Agg")  # the notebooks keep the inline one
     status = subprocess.run(command, cwd=str(ROOT), env=environ, stdin=subprocess.DEVNULL).returncode
-    counts = tally(status, read_junit(report) if is_pytest else None)
+    counts = tally(status, read_junit(report) if is_pytest else None, chosen)
     return ("FAILED" if counts[1] else "passed"), counts, time.monotonic() - started, ""
 
 
@@ -405,9 +410,9 @@ def test(options, extra):
     with tempfile.TemporaryDirectory(prefix="toysup-test-") as folder:
         environ = test_environ(Path(folder))
         if chromium:
-            environ["CHROMIUM"] = chromium
+            environ["CHROME"] = chromium
         for step in test_steps(str(venv_python(ROOT)), options.lax, chromium, extra):
-            rows.append((step[0], *run_step(step, Path(folder), environ)))
+            rows.append((step[0], *run_step(step, Path(folder), environ, bool(extra))))
     print("\n{:<11}{:<9}{:>7}{:>8}{:>9}{:>8}".format("step", "", "passed", "failed", "skipped", "time"))
     for name, status, counts, seconds, note in rows:
         print("{:<11}{:<9}{:>7}{:>8}{:>9}{:>6.0f} s  {}".format(name, status, *counts, seconds, note))
