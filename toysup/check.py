@@ -5,6 +5,7 @@ Values are checked where they are known. Inside a user's own `jax.jit` they are 
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 
@@ -12,10 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Sizes between which float32 holds every intermediate result of a loss and its gradient.
+LEAST_DENSITY = 1e-12
+LEAST_IMPORTANCE, MOST_IMPORTANCE = 1e-9, 1e9
+MOST_PARAMETER = 1e6
+MOST_NUMBER = 1e30
+
 
 def dtype():
     """The floating type in force: float32, or float64 where the user has switched `jax_enable_x64` on."""
-    return jnp.zeros(()).dtype
+    return jnp.result_type(float)
 
 
 def is_traced(x) -> bool:
@@ -23,39 +30,63 @@ def is_traced(x) -> bool:
     return isinstance(x, jax.core.Tracer)
 
 
-def numbers(name: str, x):
-    """`x` as a float array (NumPy where its values are known), free of NaN and infinities."""
+def numbers(name: str, x, most: float = MOST_NUMBER):
+    """`x` as a float array (NumPy where its values are known), free of NaN and infinities, no entry above `most`."""
     if is_traced(x):
         return x
-    try:
-        x = np.asarray(x, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers, got {_short(x)}") from None
+    x = _floats(name, x)
     if x.size == 0:
         raise ValueError(f"{name} is empty (shape {x.shape}): at least one number is needed")
     if not np.isfinite(x).all():
         raise ValueError(f"{name} must be finite, got {_first(x, ~np.isfinite(x))}")
+    if (np.abs(x) > most).any():
+        raise ValueError(f"{name} must lie between -{most:g} and {most:g}, got {_first(x, np.abs(x) > most)}")
     return x
 
 
+def _floats(name: str, x):
+    """`x` as an array of floats; text, None and complex numbers are no numbers here."""
+    try:
+        if np.asarray(x).dtype.kind not in "OSUMmc":
+            return np.asarray(x, np.float64)
+    except (TypeError, ValueError):  # lists of unequal length, values that JAX does not know yet
+        pass
+    raise TypeError(f"{name} must be a number or an array of numbers, got {_short(x)}") from None
+
+
 def density(x):
-    """A density as an array: every entry in (0, 1]."""
+    """A density as an array: every entry in (0, 1], and not so small that float32 takes it for 0."""
     x = numbers("density", x)
     if not is_traced(x) and ((x <= 0) | (x > 1)).any():
         raise ValueError(f"density must lie in (0, 1], got {_first(x, (x <= 0) | (x > 1))}")
+    if not is_traced(x) and (x < LEAST_DENSITY).any():
+        raise ValueError(f"density must be at least {LEAST_DENSITY:g}, got {_first(x, x < LEAST_DENSITY)}")
     return x
 
 
 def importance(x, n: int):
-    """Importances as an array (..., n), none negative, not all zero."""
+    """Importances as an array (..., n), none negative, not all zero, the largest of order 1 within a factor 1e9."""
     x = numbers("importance", x)
     if x.ndim and x.shape[-1] not in (1, n):
         raise ValueError(f"importance has shape {x.shape}: its last axis must be {n}, one entry per feature")
-    if not is_traced(x) and (x < 0).any():
-        raise ValueError(f"importance must not be negative, got {_first(x, x < 0)}")
-    if not is_traced(x) and not x.any():
-        raise ValueError("importance is 0 for every feature: nothing would be learned")
+    if not is_traced(x):
+        _importance_values(x)
     return x
+
+
+def _importance_values(x) -> None:
+    if (x < 0).any():
+        raise ValueError(f"importance must not be negative, got {_first(x, x < 0)}")
+    largest = np.max(np.atleast_1d(x), -1)
+    if (largest == 0).any():
+        model = f" of model {_where(largest == 0)}" if largest.ndim else ""
+        raise ValueError(f"importance is 0 for every feature{model}: nothing would be learned")
+    if (largest < LEAST_IMPORTANCE).any() or (largest > MOST_IMPORTANCE).any():
+        odd = largest[(largest < LEAST_IMPORTANCE) | (largest > MOST_IMPORTANCE)][0]
+        raise ValueError(
+            f"the largest importance of a model must lie between {LEAST_IMPORTANCE:g} and {MOST_IMPORTANCE:g}, "
+            f"got {odd:g}"
+        )
 
 
 def count(name: str, x, least: int = 1) -> int:
@@ -69,11 +100,11 @@ def count(name: str, x, least: int = 1) -> int:
     return value
 
 
-def positive(name: str, x):
-    """A number above 0."""
-    x = numbers(name, x)
-    if not is_traced(x) and (x.ndim or x <= 0):
-        raise ValueError(f"{name} must be one number above 0, got {_short(x)}")
+def positive(name: str, x, most: float):
+    """One number above 0, at most `most`."""
+    given, x = x, numbers(name, x)
+    if x.ndim or (not is_traced(x) and not 0 < x <= most):
+        raise ValueError(f"{name} must be one number above 0, at most {most:g}; got {_short(given)}")
     return x
 
 
@@ -86,7 +117,7 @@ def choice(name: str, x, allowed) -> str:
 
 def parameters(W, b, n: int):
     """Parameters W (..., m, n) and b (..., n) of a model with n features."""
-    W, b = numbers("W", W), numbers("b", b)
+    W, b = numbers("W", W, MOST_PARAMETER), numbers("b", b, MOST_PARAMETER)
     if W.ndim < 2 or W.shape[-1] != n:
         raise ValueError(f"W has shape {W.shape}: it must be (..., m, n) with n = {n} features")
     if b.ndim < 1 or b.shape[-1] != n:
@@ -118,9 +149,13 @@ def _first(x, bad) -> str:
     """Name the first offending entry: `1.2 for feature 3`."""
     if not x.ndim:
         return f"{x:g}"
-    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = _where(bad)
     place = f"feature {where[-1]}" + (f" of model {where[:-1]}" if len(where) > 1 else "")
     return f"{x[where]:g} for {place}"
+
+
+def _where(bad) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(bad)[0])
 
 
 def _short(x) -> str:
@@ -128,15 +163,22 @@ def _short(x) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def memory(n: int, m: int, restarts: int, batch: int, *shapes) -> None:
+def memory(n: int, m: int, restarts: int, batch: int, shape) -> None:
     """Refuse a training run whose arrays would not fit in this machine's memory."""
-    models = int(np.prod([float(s) for shape in shapes for s in shape], dtype=float))
-    need = 4 * (6.0 * models * restarts * n * (m + 1) + 16.0 * 4 * n * max(batch, n))
+    models = math.prod(shape)
+    room(
+        f"{n} features in m = {m} dimensions with {restarts} restarts of {models} models",
+        4 * (6 * models * restarts * n * (m + 1) + 16 * 4 * n * max(batch, n)),
+    )
+
+
+def room(what: str, need: int) -> None:
+    """Refuse what needs more bytes than this machine's memory can give."""
     have = _memory_of_machine()
     if have and need > 0.8 * have:
         raise MemoryError(
-            f"{n} features in m = {m} dimensions with {restarts} restarts of {models} models need about "
-            f"{need / 2**30:.1f} GiB; this machine has {have / 2**30:.1f} GiB: take fewer features, models or restarts"
+            f"{what} need about {need / 2**30:.3g} GiB; this machine has {have / 2**30:.1f} GiB: "
+            "take fewer features, models or restarts"
         )
 
 

@@ -115,7 +115,16 @@ def sample(features: Features, batch: int, *, key) -> jax.Array:
     batch: inputs per model. key: a JAX random key.
     Returns x (..., batch, n).
     """
-    return jnp.swapaxes(sample_columns(features, check.count("batch", batch), key=key), -1, -2)
+    batch, key = check.count("batch", batch), check.key(key)
+    check_features(features)
+    check.room(f"{batch} inputs of {features.n} features", 12 * batch * features.n * math.prod(features.shape))
+    return jnp.swapaxes(sample_columns(features, batch, key=key), -1, -2)
+
+
+def check_features(features) -> None:
+    """Refuse anything that is not Features."""
+    if not isinstance(features, Features):
+        raise TypeError(f"features must be made by independent, correlated or anticorrelated, got {features!r:.60}")
 
 
 def sample_columns(features: Features, batch: int, *, key) -> jax.Array:
@@ -150,6 +159,7 @@ def _per_set(density, count: int, name: str):
             f"density has shape {density.shape}: its last axis must be {count} ({name}={count}) or 1; "
             "put the axis of models in front, for example density[:, None]"
         )
+    check.room(f"densities for {name} = {count}", 64 * count * math.prod(density.shape[:-1]))
     xp = np if isinstance(density, np.ndarray) else jnp
     return xp.broadcast_to(density, (*density.shape[:-1], count))
 

@@ -20,6 +20,7 @@ import numpy as np
 from toysup import check
 from toysup.features import (
     Features,
+    check_features,
     combination_probability,
     combinations,
     moments,
@@ -59,7 +60,7 @@ class Lines:
 
 def number_of_lines(features: Features, rule: tuple[int, ...] = FINE) -> float:
     """How many lines the exact loss of these features needs (counted, not built)."""
-    if number_of_combinations(features) > MOST_LINES:
+    if features.n > MOST_LINES or number_of_combinations(features) > MOST_LINES:
         return float("inf")
     active, _ = combinations(features)
     k = active.sum(1)
@@ -231,7 +232,9 @@ def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "r
     Errors: ValueError or TypeError for shapes, NaN, negative importance, unknown readout.
     Source: Elhage et al. 2022, section 2, "Loss".
     """
-    how = objective_of(features, readout if get_readout(readout) else "")
+    get_readout(readout)
+    check_features(features)
+    how = objective_of(features, readout)
     W, b = check.parameters(W, b, features.n)
     importance = check.importance(importance, features.n)
     shape = check.broadcastable(

@@ -53,8 +53,12 @@ def forward(W, b, x, *, readout: str = "relu") -> jax.Array:
     Returns x' (..., batch, n). Leading axes broadcast. Source: Elhage et al. 2022, section 2, "The ReLU output model".
     """
     f = get_readout(readout).function
-    x = jnp.asarray(check.numbers("x", x), check.dtype())
-    W, b = (jnp.asarray(a, x.dtype) for a in check.parameters(W, b, x.shape[-1]))
+    x = check.numbers("x", x, check.MOST_PARAMETER)
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {x.shape}: it must be (..., batch, n)")
+    W, b = check.parameters(W, b, x.shape[-1])
+    check.broadcastable("W, b and x", W.shape[:-2], b.shape[:-1], x.shape[:-2])
+    W, b, x = (jnp.asarray(a, check.dtype()) for a in (W, b, x))
     return f(jnp.einsum("...bj,...mj,...mi->...bi", x, W, W) + b[..., None, :])
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from toysup import check
 from toysup import loss as losses
-from toysup.features import Features, moments, sample_columns
+from toysup.features import Features, check_features, moments, sample_columns
 from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
 from toysup.runtime import over_models
@@ -83,19 +83,19 @@ def train(
     """
     get_readout(readout)
     m, restarts, batch = check.count("m", m), check.count("restarts", restarts), check.count("batch", batch)
-    if not isinstance(features, Features):
-        raise TypeError(f"features must be made by independent, correlated or anticorrelated, got {features!r}")
+    check_features(features)
+    check.key(key)
     how = losses.objective_of(features, readout, objective)
     importance = check.importance(importance, features.n)
     steps = STEPS[how] if steps is None else check.count("steps", steps)
     polish = _polish(how, features.n * (m + 1), polish)
-    rate = check.positive("learning_rate", LEARNING_RATE[how] if learning_rate is None else learning_rate)
-    check.memory(features.n, m, restarts, batch if how == "samples" else 0, features.shape, importance.shape[:-1])
+    rate = check.positive("learning_rate", LEARNING_RATE[how] if learning_rate is None else learning_rate, most=10.0)
     shape = check.broadcastable("density and importance", features.shape, importance.shape[:-1])
+    check.memory(features.n, m, restarts, batch if how == "samples" else 0, shape)
     tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
     return _train(
         losses.flat_features(features, shape), losses.flat_importance(importance, shape, features.n), tables,
-        jnp.asarray(rate, check.dtype()), check.key(key),
+        jnp.asarray(rate, check.dtype()), key,
         m=m, readout=readout, how=how, restarts=restarts, steps=steps, polish=polish, batch=batch, shape=shape,
     )  # fmt: skip
 
