@@ -104,6 +104,7 @@ def test_no_environment_is_begun_on_a_full_disk(tmp_path, monkeypatch):
             "THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE",
             "differs from the one in the lock",
         ),
+        ("ERROR: No matching distribution found for jax==0.1", "finds no jax==0.1"),
         ("error: something else", "last lines above"),
     ],
 )

@@ -87,6 +87,9 @@ def pip_problem(output):
             "pip could not reach the package index: connect to the network and call again "
             "(what was downloaded is kept), or set PIP_NO_INDEX=1 PIP_FIND_LINKS=<folder of packages>."
         )
+    missing = re.search(r"No matching distribution found for (\S+)", output)
+    if missing:
+        return f"pip finds no {missing[1]} for this Python and system where it may look (the index, PIP_FIND_LINKS)."
     return "pip could not install the packages; its last lines above say why. Mend that and call again."
 
 
