@@ -128,28 +128,69 @@ def check_features(features) -> None:
 
 
 def sample_columns(features: Features, batch: int, *, key) -> jax.Array:
-    """As `sample`, with the inputs as columns, (..., n, batch): the layout in which `W @ x` is one wide product."""
-    keys = jax.random.split(key, len(features.tables))
-    groups = zip(features.tables, features.probabilities, keys, strict=True)
-    parts = [_sample_group(np.array(t), q, batch, k) for t, q, k in groups]
+    """As `sample`, with inputs as columns, (..., n, batch): the layout in which `W @ x` is one wide product."""
+    draws = _uniform(features, batch, key)
+    return _columns(features, [u for u, _ in draws], [v for _, v in draws])
+
+
+def sample_active_columns(features: Features, batch: int, *, key) -> tuple[jax.Array, jax.Array]:
+    """Inputs of which at least one feature is active, and how often an input is empty instead.
+
+    Draws the first set that is active; sets before it are empty, sets after it are as always. For very sparse
+    features nearly all plain samples are empty; these are not. A mean over plain samples is, without bias,
+    `empty * value_at_0 + (1 - empty) * mean over these`.
+    Returns x (..., n, batch) and the probability `empty` (...).
+    """
+    first_key, key = jax.random.split(key)
+    empty = jnp.concatenate(
+        [jnp.broadcast_to(q[..., -1], (*features.shape, q.shape[-2])) for q in features.probabilities], -1
+    )
+    none_before = jnp.cumprod(jnp.concatenate([jnp.ones_like(empty[..., :1]), empty], -1), -1)
+    reached = jnp.cumsum(none_before[..., :-1] * (1 - empty), -1)  # probability that the first one is here or before
+    v = jax.random.uniform(first_key, (batch,), jnp.float32) * reached[..., -1:]
+    first = jnp.sum(v[..., None, :] >= reached[..., :-1, None], -2)
+    place, at = jnp.arange(empty.shape[-1])[:, None], 0
+    us, vs = [], []
+    for (u, values), q in zip(_uniform(features, batch, key), features.probabilities, strict=True):
+        here = place[at : at + q.shape[-2]]
+        forced = jnp.where(here == first[..., None, :], u * (1 - q[..., -1:]), u)
+        us.append(jnp.where(here < first[..., None, :], 1.0, forced))
+        vs.append(values)
+        at += q.shape[-2]
+    return _columns(features, us, vs), none_before[..., -1]
+
+
+def _uniform(features: Features, batch: int, key):
+    """For each group the uniform numbers that pick patterns, and those that give values where one is not enough."""
+    draws = []
+    for table, q, k in zip(
+        features.tables, features.probabilities, jax.random.split(key, len(features.tables)), strict=True
+    ):
+        pick, values = jax.random.split(k)
+        sets, size = q.shape[-2], len(table[0])
+        u = jax.random.uniform(pick, (sets, batch), jnp.float32)
+        many = max(map(sum, table)) > 1
+        draws.append((u, jax.random.uniform(values, (sets, size, batch), jnp.float32) if many else None))
+    return draws
+
+
+def _columns(features: Features, us, vs) -> jax.Array:
+    groups = zip(features.tables, features.probabilities, us, vs, strict=True)
+    parts = [_patterns(np.array(t), q, u, v) for t, q, u, v in groups]
     parts = [jnp.broadcast_to(x, (*features.shape, *x.shape[-2:])) for x in parts]
     return jnp.concatenate(parts, -2)
 
 
-def _sample_group(table: np.ndarray, q: jax.Array, batch: int, key) -> jax.Array:
+def _patterns(table: np.ndarray, q: jax.Array, u: jax.Array, v: jax.Array | None) -> jax.Array:
     """One uniform number per set picks the pattern; what is left of it is uniform again and gives the value."""
-    sets, (patterns, size) = q.shape[-2], table.shape
-    pick, values = jax.random.split(key)
-    u = jax.random.uniform(pick, (sets, batch), jnp.float32)
-    v = jax.random.uniform(values, (sets, size, batch), jnp.float32) if table.sum(1).max() > 1 else None
     x, low = 0.0, jnp.zeros((*q.shape[:-1], 1), q.dtype)
-    for k in range(patterns - 1):  # the last pattern is the empty one
+    for k in range(len(table) - 1):  # the last pattern is the empty one
         width = q[..., k, None]
         hit = (u >= low) & (u < low + width)
         value = v if v is not None else ((u - low) / width)[..., None, :]
         x = x + jnp.where(hit[..., None, :], value, 0.0) * table[k][:, None]
         low = low + width
-    return x.reshape(*q.shape[:-2], sets * size, batch)
+    return x.reshape(*x.shape[:-3], -1, x.shape[-1])
 
 
 def _per_set(density, count: int, name: str):
