@@ -204,7 +204,7 @@ const DRAW = {
       for (let i = 0; i < M.length; i += 1) {
         const x = x0 + (i % columns) * a, y = y0 + Math.floor(i / columns) * b;
         pen.rect(x + gap / 2, y + gap / 2, a - gap, b - gap, { class: M[i] < 0 ? "toysup-negative" : "toysup-positive", "fill-opacity": strength(M[i]), rx: gap * 2 });
-        if (numbers) pen.text(x + a / 2, y + b / 2 + size * 0.35, written(M[i], digits), { "text-anchor": "middle", style: `font-size:${px(size)}px` });
+        if (numbers) pen.text(x + a / 2, y + b / 2 + size * 0.35, written(M[i], digits), { class: "toysup-number", "text-anchor": "middle", style: `font-size:${px(size)}px` });
       }
     }
     pen.rect(x0 - 0.5, y0 - 0.5, a * columns + 1, b * rows + 1, { class: "toysup-axis", fill: "none" });
@@ -324,6 +324,8 @@ function scaleBar(pen, limit, x, y, height) {
 
 /* ---------- one plot in its cell ---------- */
 
+// every panel loads its own copy of this file, so a count alone would repeat
+const OWN = `toysup-${Math.random().toString(36).slice(2, 10)}`;
 let unique = 0;
 class Cell {
   constructor() {
@@ -334,7 +336,7 @@ class Cell {
     this.svg.setAttribute("aria-hidden", "true");
     this.pen = new Pen(this.svg);
     this.stage.append(this.svg); this.node.append(this.title, this.stage);
-    this.id = `toysup-clip-${unique += 1}`;
+    this.id = `${OWN}-${unique += 1}`;
   }
   clip(box, air = 3) {
     this.pen.put("clipPath", { id: this.id });
@@ -517,7 +519,7 @@ class View {
   remove() { this.observer.disconnect(); this.conductor.views.delete(this); }
 
   control(c) {
-    const id = `toysup-${unique += 1}`, node = make("div", "toysup-control"), quiet = { "data-lm-suppress-shortcuts": "true" };
+    const id = `${OWN}-${unique += 1}`, node = make("div", "toysup-control"), quiet = { "data-lm-suppress-shortcuts": "true" };
     const label = make("label", "", { for: id });
     label.textContent = c.label;
     if (c.kind === "choice") {
