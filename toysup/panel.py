@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 import pathlib
+import threading
 from collections.abc import Callable, Sequence
 
 import anywidget
@@ -136,6 +137,8 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, draw: Callable, /, *, live: bool = True, **controls: Slider | Choice):
         _check_controls(draw, controls)
+        # JupyterLab talks to widgets in a thread of its own, so a hand may move a slider while a cell calls `set`
+        self._lock = threading.RLock()
         self._draw, self._controls = draw, controls
         self._values = {name: control.value for name, control in controls.items()}
         self._plots, self._text = self._evaluate(self._values)
@@ -212,14 +215,15 @@ class Panel(anywidget.AnyWidget):
         self._move(values, client, number)
 
     def _move(self, values, client, number) -> str:
-        self._values = {**self._values, **values}
-        try:
-            self._plots, self._text = self._evaluate(self._values)
-        except BaseException as error:  # an interrupt too must reach the browser, which waits for an answer
-            self.frame = self._frame(client, number, _say(error))
-            raise
-        self.frame = self._frame(client, number, "")
-        return self._text
+        with self._lock:
+            self._values = {**self._values, **values}
+            try:
+                self._plots, self._text = self._evaluate(self._values)
+            except BaseException as error:  # an interrupt too must reach the browser, which waits for an answer
+                self.frame = self._frame(client, number, _say(error))
+                raise
+            self.frame = self._frame(client, number, "")
+            return self._text
 
     def _evaluate(self, values) -> tuple[list[Plot], str]:
         return _checked_drawing(self._draw(**values))

@@ -6,6 +6,7 @@ import pytest
 from .conftest import ROOT, axe, opened, run_all
 
 CELLS = """\
+import pathlib, time
 import numpy as np
 from toysup.marks import Arrows, Bars, Curves, Heat, Plot, Points
 from toysup.panel import Choice, Panel, Slider
@@ -17,6 +18,8 @@ def turn(angle, norm):
     plots = [Plot("W", Arrows(W, limit=1.2)), Plot("WᵀW", Heat(W.T @ W, limit=1)), Plot("norms", Bars(np.hypot(*W)))]
     return plots, f"angle {angle:.0f}, norm {norm:.2f}"
 def density(p, kind):
+    while not pathlib.Path("free").exists():
+        time.sleep(0.02)
     x = np.geomspace(0.001, 1, 30)
     points = Points(x, x**p, groups=np.arange(30) % 2, group_labels=["even", "odd"])
     curves = Curves(x, [x * p, x], labels=["a", "b"], marker=p, log_x=True)
@@ -42,6 +45,7 @@ def scratch(browser, lab, workplace):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
     nbformat.write(notebook, workplace / "scratch.ipynb")
+    (workplace / "free").touch()
     with opened(browser) as page:
         run_all(page, lab, "scratch.ipynb")
         page.locator(".toysup-panel").nth(2).wait_for()
@@ -154,7 +158,7 @@ def test_values_set_from_python_move_the_slider(scratch):
     typed(scratch, 0, "angle", "7")
     typed(scratch, 0, "norm", "0.5")
     shows(scratch, 0, "angle 7, norm 0.50")
-    scratch.locator(".jp-CodeCell").last.locator(".jp-InputArea-editor").click()
+    scratch.locator(".jp-CodeCell").nth(4).locator(".jp-InputArea-editor").click()
     scratch.keyboard.press("Control+Enter")
     shows(scratch, 0, "angle 7, norm 0.25")
     assert panel(scratch, 0).get_by_label("norm", exact=True).input_value() == "5"
@@ -179,6 +183,22 @@ def test_a_slow_panel_shows_the_grid_while_dragged_and_trains_on_release(scratch
     shows(scratch, 1, f"linear {float(value):.3g}")
 
 
+def test_while_the_kernel_is_slow_the_grid_answers_and_the_kernel_later(scratch, workplace):
+    typed(scratch, 1, "density p", "0.1")
+    panel(scratch, 1).get_by_label("readout").select_option("relu")
+    shows(scratch, 1, "relu 0.1")
+    (workplace / "free").unlink()
+    try:
+        typed(scratch, 1, "density p", "0.02")
+        shows(scratch, 1, "relu 0.01", "precomputed at density p 0.01, readout relu")
+        typed(scratch, 1, "density p", "0.03")
+        typed(scratch, 1, "density p", "0.6")
+        shows(scratch, 1, "relu 1", "precomputed at density p 1, readout relu")
+    finally:
+        (workplace / "free").touch()
+    shows(scratch, 1, "relu 0.6")
+
+
 def test_requests_do_not_queue_up_and_the_last_wins(scratch):
     typed(scratch, 0, "norm", "0.5")
     slider = panel(scratch, 0).get_by_label("angle", exact=True)
@@ -196,6 +216,7 @@ def theme(page, name):
     page.locator(".lm-Menu-itemLabel").get_by_text(name, exact=True).click()
     light = "true" if name.endswith("Light") else "false"
     page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=light)
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
 
 
 def test_axe_objects_to_nothing_in_light_and_dark(scratch):
