@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from functools import lru_cache, partial
 
 import jax
@@ -30,9 +31,24 @@ from toysup.features import (
 from toysup.model import Readout, get_readout, preactivation
 from toysup.runtime import over_models
 
-# Gauss nodes for each of the k - 1 values that remain when k features are active, by k; the last entry goes on.
-FINE = (0, 1, 16, 6, 4, 4, 3, 2)
-COARSE = (0, 1, 6, 3, 2, 2, 2, 2)
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How many Gauss nodes each of the k - 1 values gets that remain when k features are active.
+
+    least: nodes by k; the last entry goes on. lines: where this takes fewer lines, more nodes are taken, up to
+    `most`: sets of features have few combinations, and an optimum would fit itself to a few nodes. frugal: take
+    no more lines than as many independent features need.
+    """
+
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+    lines: int
+    frugal: bool
+
+
+FINE = Rule((0, 1, 16, 6, 4, 4, 3, 2), (0, 1, 64, 24, 12, 8, 6, 3), lines=5120, frugal=False)
+COARSE = Rule((0, 1, 6, 3, 2, 2, 2, 2), (0, 1, 32, 12, 6, 4, 3, 2), lines=512, frugal=True)
 MOST_LINES = 30_000
 SAMPLES = 2**16
 
@@ -58,14 +74,12 @@ class Lines:
     combination: jax.Array
 
 
-def number_of_lines(features: Features, rule: tuple[int, ...] = FINE) -> float:
-    """How many lines the exact loss of these features needs (counted, not built)."""
+def number_of_lines(features: Features, rule: Rule = FINE) -> float:
+    """How many lines the exact loss of these features needs at least (counted, not built)."""
     if features.n > MOST_LINES or number_of_combinations(features) > MOST_LINES:
         return float("inf")
-    active, _ = combinations(features)
-    k = active.sum(1)
-    nodes = np.array([float(_nodes(i, rule)) ** max(i - 1, 0) for i in range(features.n + 1)])
-    return float(nodes[k].sum())
+    sizes = combinations(features)[0].sum(1)
+    return sum(float(_entry(rule.least, k)) ** max(k - 1, 0) for k in sizes.tolist())
 
 
 def fits(features: Features) -> bool:
@@ -73,7 +87,7 @@ def fits(features: Features) -> bool:
     return number_of_lines(features) <= MOST_LINES
 
 
-def lines(features: Features, rule: tuple[int, ...] = FINE) -> Lines:
+def lines(features: Features, rule: Rule = FINE) -> Lines:
     """The lines of these features (kept: they depend on the tables of patterns alone)."""
     sets = tuple(q.shape[-2] for q in features.probabilities)
     return _lines(features.tables, sets, rule, check.dtype())
@@ -82,7 +96,8 @@ def lines(features: Features, rule: tuple[int, ...] = FINE) -> Lines:
 @lru_cache(maxsize=64)
 def _lines(tables, sets, rule, dtype) -> Lines:
     active, _ = combinations(_skeleton(tables, sets))
-    blocks = [_block(np.flatnonzero(on), len(on), _nodes(on.sum(), rule)) for on in active]
+    nodes = _nodes(active, rule)
+    blocks = [_block(np.flatnonzero(on), len(on), nodes[on.sum()]) for on in active]
     start, end = (np.concatenate([block[k] for block in blocks], axis=1) for k in (0, 1))
     weight = np.concatenate([block[2] for block in blocks])
     which = np.repeat(np.arange(len(active)), [len(block[2]) for block in blocks])
@@ -97,8 +112,25 @@ def _skeleton(tables, sets) -> Features:
     return Features(tables, tuple(np.zeros((s, len(t))) for t, s in zip(tables, sets, strict=True)))
 
 
-def _nodes(k: int, rule) -> int:
-    return rule[min(k, len(rule) - 1)]
+def _nodes(active: np.ndarray, rule: Rule) -> list[int]:
+    """The nodes by number of active features: from the least that the rule allows, those of few lines first."""
+    n = active.shape[1]
+    sets = np.bincount(active.sum(1), minlength=n + 1).tolist()
+    nodes = [_entry(rule.least, k) for k in range(n + 1)]
+    lines_of = lambda k, more=0: sets[k] * (nodes[k] + more) ** max(k - 1, 0)
+    alike = sum(math.comb(n, k) * nodes[k] ** max(k - 1, 0) for k in range(n + 1))  # as independent features
+    budget = min(rule.lines, alike) if rule.frugal else rule.lines
+    while True:
+        total = sum(map(lines_of, range(n + 1)))
+        grow = [k for k in range(2, n + 1) if sets[k] and nodes[k] < _entry(rule.most, k)]
+        grow = [k for k in grow if total - lines_of(k) + lines_of(k, 1) <= budget]
+        if not grow:
+            return nodes
+        nodes[min(grow, key=lambda k: lines_of(k, 1))] += 1
+
+
+def _entry(table, k: int) -> int:
+    return table[min(k, len(table) - 1)]
 
 
 def _block(members: np.ndarray, n: int, nodes: int):
@@ -143,9 +175,9 @@ def _mean_square(e0, e1):
 
 
 def _gauss(low, high, z0, z1, on, readout: Readout):
-    """The same between two places of the line by four Gauss nodes, for smooth readouts."""
+    """The same between two places of the line by eight Gauss nodes, for smooth readouts."""
     total = 0.0
-    for t, w in zip(*np.polynomial.legendre.leggauss(4), strict=True):
+    for t, w in zip(*np.polynomial.legendre.leggauss(8), strict=True):
         place = low + (high - low) * (t + 1) / 2
         error = on * place - readout.function(z0 + place * (z1 - z0))
         total = total + w / 2 * (high - low) * error**2

@@ -1,0 +1,297 @@
+"""The expected loss against an independent reference in float64, against closed forms, and against sampling.
+
+The reference (tests/helpers.py) puts 2^17 points into every set of active features: midpoints for one active
+feature, Sobol's sequence for more. It shares nothing with the package but the definition of the loss.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import anticorrelated, correlated, independent, losses_by_support
+
+import toysup
+from toysup import loss as losses
+from toysup import theory
+from toysup.model import READOUTS
+
+P = np.array([0.005, 0.05, 0.2, 0.5, 1.0])
+BOUND = np.where(P <= 0.2, 2e-4, 1e-3)  # what the docstring of expected_loss promises
+DECAY = 0.8
+
+
+def kinds(n):
+    """Each kind of features at all densities P, with the probability of every set of active features."""
+    found = {"independent": (toysup.independent(P[:, None], n), [independent(np.full(n, p)) for p in P])}
+    for name, make, probability in (
+        ("correlated", toysup.correlated, correlated),
+        ("anticorrelated", toysup.anticorrelated, anticorrelated),
+    ):
+        if n % 2 == 0:
+            found[name] = make(n // 2, 2, P[:, None]), [probability(n // 2, 2, p) for p in P]
+    return found
+
+
+def random_parameters(n, m, scale, seed):
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(m, n)) * scale / m**0.5
+    return np.float32(W), np.float32(rng.normal(size=n) * 0.3 * scale - 0.1)
+
+
+def relative_errors(W, b, n, readout="relu"):
+    """{kind: relative error at each density} of one model whose importance decays."""
+    importance = DECAY ** np.arange(n)
+    reference = losses_by_support(W, b, importance, readout)
+    return {
+        kind: np.asarray(toysup.expected_loss(W, b, features, importance=importance, readout=readout), np.float64)
+        / (np.array(probability) @ reference)
+        - 1
+        for kind, (features, probability) in kinds(n).items()
+    }
+
+
+def worst_of(found):
+    """The largest error of each kind at each density, over several models; printed (pytest -s)."""
+    worst = {kind: np.abs([errors[kind] for errors in found]).max(0) for kind in found[0]}
+    for kind, errors in worst.items():
+        print(f"  {kind:15}", *(f"p={p:g}: {e:.1e} " for p, e in zip(P, errors, strict=True)))
+    return worst
+
+
+# ------------------------------------------------------------------------------- the reference itself
+
+
+def test_the_reference_agrees_with_itself_and_with_closed_forms():
+    """Halving its points moves the reference by less than 5e-5 up to density 0.5 and 2e-4 at density 1."""
+    W, b = random_parameters(6, 2, 1.0, 0)
+    fine, coarse = losses_by_support(W, b), losses_by_support(W, b, exponent=16)
+    for _, probability in kinds(6).values():
+        change = np.abs(np.array(probability) @ coarse / (np.array(probability) @ fine) - 1)
+        assert (change < np.where(P <= 0.5, 5e-5, 2e-4)).all()
+    antipodal = losses_by_support(np.array([[1.0, -1.0]]), np.zeros(2))
+    dropped = losses_by_support(np.array([[1.0, 0.0]]), np.array([0.0, 0.1]))
+    for p in P:
+        assert independent([p, p]) @ antipodal == pytest.approx(theory.two_in_one(p, 1.0).antipodal, rel=1e-5)
+        assert independent([p, p]) @ dropped == pytest.approx(p / 3 - 0.1 * p + 0.01, rel=1e-8)
+
+
+def test_probabilities_of_the_reference_sum_to_one():
+    for n in (2, 4, 6):
+        for _, probability in kinds(n).values():
+            assert np.array(probability).sum(1) == pytest.approx(1)
+
+
+# ------------------------------------------------------------------------------------------ the bounds
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_exact_loss_at_random_parameters(n):
+    found = [
+        relative_errors(*random_parameters(n, m, scale, 10 * m), n)
+        for m in sorted({1, max(1, n // 2), n - 1})
+        for scale in (0.5, 1.0, 2.5)
+    ]
+    print(f"\nn = {n}, random parameters")
+    for errors in worst_of(found).values():
+        assert (errors <= BOUND).all()
+
+
+@pytest.mark.parametrize(("n", "m"), [(4, 2), (6, 3)])
+def test_exact_loss_at_trained_parameters(n, m):
+    """Each model is held against the reference at the density it was trained for: the best and another restart."""
+    importance = DECAY ** np.arange(n)
+    print(f"\nn = {n}, m = {m}, trained parameters")
+    for kind, (features, probability) in kinds(n).items():
+        errors = np.max(errors_of_fit(features, probability, m, importance, seed=n), axis=1)
+        print(f"  {kind:15}", *(f"p={p:g}: {e:.1e} " for p, e in zip(P, errors, strict=True)))
+        assert (errors <= BOUND).all()
+
+
+def test_exact_loss_of_larger_correlated_sets_at_trained_parameters():
+    """Two sets of three in three dimensions: six values at once, the hardest case that was found."""
+    features, probability = toysup.correlated(2, 3, P[:, None]), [correlated(2, 3, p) for p in P]
+    errors = np.max(errors_of_fit(features, probability, 3, DECAY ** np.arange(6), seed=6), axis=1)
+    print("\n2 sets of 3, m = 3   ", *(f"p={p:g}: {e:.1e} " for p, e in zip(P, errors, strict=True)))
+    assert (errors <= BOUND).all()
+
+
+def errors_of_fit(features, probability, m, importance, seed):
+    """The relative errors of the losses that training reports, (densities, 2 restarts)."""
+    fit = toysup.train(features, m, importance=importance, restarts=2, key=jax.random.key(seed))
+    W, b, reported = (np.asarray(a, np.float64) for a in (fit.W, fit.b, fit.loss))
+    errors = np.zeros((len(P), 2))
+    for k, r in np.ndindex(errors.shape):
+        reference = probability[k] @ losses_by_support(W[k, r], b[k, r], importance)
+        # Antipodal pairs of anticorrelated features lose nothing: there the rounding of float32 is all there is.
+        errors[k, r] = max(abs(reported[k, r] - reference) - 1e-9 * P[k], 0) / reference
+    return errors
+
+
+@pytest.mark.parametrize(("readout", "bound"), [("abs", BOUND), ("linear", 1e-5), ("gelu", BOUND)])
+def test_exact_loss_of_other_readouts(readout, bound):
+    """The bounds of ReLU hold for |z| and GELU too; the linear readout is exact to the precision of float32."""
+    found = [relative_errors(*random_parameters(6, 2, s, k), 6, readout) for k, s in enumerate((0.5, 2.0))]
+    print(f"\n{readout}, n = 6, random parameters")
+    for errors in worst_of(found).values():
+        assert (errors <= (np.maximum(bound, 3e-5) if readout == "linear" else bound)).all()
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0])
+def test_strategies_of_two_features_in_one_dimension(ratio):
+    importance = [1.0, ratio]
+    for p in P:
+        features, closed = toysup.independent(p, 2), theory.two_in_one(p, ratio)
+        for W, b, expected in (
+            ([[1.0, 0.0]], [0.0, p / 2], closed.ignore),
+            ([[0.0, 1.0]], [p / 2, 0.0], closed.dedicate),
+            ([[1.0, -1.0]], [0.0, 0.0], closed.antipodal),
+        ):
+            assert toysup.expected_loss(W, b, features, importance=importance) == pytest.approx(expected, rel=2e-4)
+
+
+def test_a_wrong_reference_would_be_noticed():
+    """The control: a bias off by 0.02, or one forgotten pair, is far outside the bounds."""
+    W, b = random_parameters(6, 2, 1.0, 0)
+    right, wrong = losses_by_support(W, b), losses_by_support(W, b + 0.02)
+    probability = np.array(kinds(6)["independent"][1])
+    assert (np.abs(probability @ wrong / (probability @ right) - 1) > 5 * BOUND).all()
+
+
+def test_the_weights_of_the_lines_sum_to_one():
+    for n in (1, 4):
+        for features, _ in kinds(n).values():
+            for rule in (losses.COARSE, losses.FINE):
+                weight = losses.line_weights(features, losses.lines(features, rule))
+                assert np.allclose(weight.sum(-1), 1, atol=2e-5)
+
+
+def test_the_coarse_rule_of_training_costs_little_at_the_optimum():
+    """Training uses fewer lines than the evaluation: where it ends, the fine loss differs by less than 0.5 %."""
+    features = toysup.independent(P[:, None], 5)
+    fit = toysup.train(features, 2, restarts=4, key=jax.random.key(0)).best()
+    coarse, fine = (losses.lines(features, rule) for rule in (losses.COARSE, losses.FINE))
+
+    def evaluate(table):
+        value = lambda W, b, weight: losses.exact_loss(W, b, table, weight, jnp.ones(5), READOUTS["relu"])
+        return jax.vmap(value)(fit.W, fit.b, losses.line_weights(features, table))
+
+    difference = np.abs(evaluate(coarse) / evaluate(fine) - 1)
+    print("\ncoarse against fine at the optimum:", *(f"p={p:g}: {d:.1e} " for p, d in zip(P, difference, strict=True)))
+    assert np.allclose(evaluate(fine), fit.loss, rtol=1e-5)
+    assert (difference[P <= 0.2] < 1e-3).all()
+    assert (difference < 5e-3).all()
+
+
+# --------------------------------------------------------------------------------------------- gradient
+
+
+@pytest.mark.parametrize("readout", list(READOUTS))
+@pytest.mark.parametrize("kind", ["independent", "anticorrelated"])
+def test_the_gradient_is_that_of_the_loss(readout, kind):
+    """Central differences in float64, for W, b, density and importance at once, along random directions."""
+    rng = np.random.default_rng(5)
+    W, b = random_parameters(4, 2, 1.0, 3)
+    start = (np.float64(W), np.float64(b), np.array([0.1, 0.3]), np.array([1.0, 0.5, 0.8, 0.2]))
+
+    def f(W, b, p, importance):
+        q = jnp.repeat(p, 2)
+        features = toysup.independent(q) if kind == "independent" else toysup.anticorrelated(2, 2, p)
+        return toysup.expected_loss(W, b, features, importance=importance, readout=readout)
+
+    with jax.enable_x64(True):
+        f = jax.jit(f)
+        slopes = jax.grad(f, argnums=(0, 1, 2, 3))(*start)
+        for _ in range(3):
+            way = [rng.normal(size=a.shape) for a in start]
+            plus, minus = (f(*(a + h * w for a, w in zip(start, way, strict=True))) for h in (1e-6, -1e-6))
+            expected = sum(np.vdot(s, w) for s, w in zip(slopes, way, strict=True))
+            assert (plus - minus) / 2e-6 == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_the_gradient_is_finite_at_kinks_and_zeros():
+    for W, b in (
+        (np.zeros((2, 3)), np.zeros(3)),
+        (np.eye(2, 3), np.zeros(3)),
+        (-np.eye(2, 3), -(np.eye(2, 3)[0] ** 2)),
+    ):
+        for readout in READOUTS:
+            f = lambda W, b, readout=readout: toysup.expected_loss(W, b, toysup.independent(0.3, 3), readout=readout)
+            for slope in jax.grad(f, argnums=(0, 1))(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32)):
+                assert np.isfinite(slope).all()
+
+
+# -------------------------------------------------------------------------------- linear and sampled
+
+
+def test_the_linear_readout_is_exact_for_any_n():
+    """30 features of all kinds against the mean of 300,000 drawn inputs, and against the closed form of theory."""
+    n, m = 30, 4
+    W, b = random_parameters(n, m, 1.0, 2)
+    importance = 0.9 ** np.arange(n)
+    features = toysup.independent(0.2, 10) + toysup.correlated(5, 2, 0.3) + toysup.anticorrelated(2, 5, 0.7)
+    x = np.asarray(toysup.sample(features, 300_000, key=jax.random.key(1)), np.float64)
+    each = ((x - x @ np.float64(W.T @ W) - b) ** 2) @ importance
+    exact = float(toysup.expected_loss(W, b, features, importance=importance, readout="linear"))
+    assert abs(each.mean() - exact) < 4 * each.std() / len(each) ** 0.5
+    assert each.std() / len(each) ** 0.5 < 0.005 * exact
+    kept, bias = theory.linear_solution(0.1, importance, m)
+    best = toysup.expected_loss(np.eye(m, n), bias, toysup.independent(0.1, n), importance=importance, readout="linear")
+    assert kept[:m].all()
+    assert best == pytest.approx(theory.linear_loss(0.1, importance, m), rel=1e-5)
+
+
+def test_the_sampled_loss_agrees_with_the_exact_one_within_its_standard_error():
+    """48 estimates: none more than 4 standard errors away, and the errors are of the size they claim."""
+    W, b = random_parameters(5, 2, 1.0, 1)
+    importance = jnp.asarray(DECAY ** np.arange(5))
+    scores = []
+    for features in (toysup.independent(0.1, 5), toysup.correlated(1, 3, 0.2) + toysup.anticorrelated(1, 2, 0.5)):
+        exact = toysup.expected_loss(W, b, features, importance=importance)
+        draw = lambda k, f=features: losses.sampled_loss(W, b, f, importance, READOUTS["relu"], k, samples=2**15)
+        mean, error = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 24))
+        scores.append(np.asarray((mean - exact) / error))
+    scores = np.concatenate(scores)
+    print(f"\nroot mean square of (sampled - exact) / error: {np.sqrt((scores**2).mean()):.2f}")
+    assert np.abs(scores).max() < 4
+    assert 0.7 < np.sqrt((scores**2).mean()) < 1.4
+    assert abs(scores.mean()) < 0.5
+
+
+def test_where_lines_do_not_fit_the_loss_is_sampled_from_one_draw():
+    """15 dimensions for 15 features, W = 1: nothing is lost; dropped features cost E[x²] = p/3."""
+    features = toysup.independent(0.1, 15)
+    assert not losses.fits(features)
+    assert losses.objective_of(features, "relu") == "samples"
+    W = np.eye(15)[None] * np.array([1.0, 0.0])[:, None, None]
+    loss = toysup.expected_loss(W, np.zeros(15), features)
+    assert float(loss[0]) < 1e-10
+    assert float(loss[1]) == pytest.approx(15 * 0.1 / 3, rel=0.01)
+    assert float(toysup.expected_loss(W[1], np.zeros(15), features)) == pytest.approx(float(loss[1]), rel=1e-6)
+
+
+# --------------------------------------------------------------------------------------------- shapes
+
+
+def test_batch_axes_of_all_arguments_broadcast():
+    W, b = random_parameters(4, 2, 1.0, 0)
+    many = np.stack([W, 2 * W, -W])[:, None]
+    features = toysup.independent(np.array([[0.1], [0.4]]), 4)
+    importance = np.stack([np.ones(4), DECAY ** np.arange(4)])
+    together = toysup.expected_loss(many, b, features, importance=importance)
+    assert together.shape == (3, 2)
+    for i in range(3):
+        for j, p in enumerate((0.1, 0.4)):
+            alone = toysup.expected_loss(many[i, 0], b, toysup.independent(p, 4), importance=importance[j])
+            assert alone.shape == ()
+            assert float(alone) == pytest.approx(float(together[i, j]), rel=1e-5)
+
+
+@pytest.mark.parametrize("readout", list(READOUTS))
+def test_the_forward_pass_gives_the_same_loss(readout):
+    W, b = random_parameters(5, 2, 1.0, 4)
+    features = toysup.independent(0.3, 5)
+    x = toysup.sample(features, 2**17, key=jax.random.key(2))
+    each = np.asarray(((x - toysup.forward(W, b, x, readout=readout)) ** 2).sum(-1), np.float64)
+    exact = float(toysup.expected_loss(W, b, features, readout=readout))
+    assert abs(each.mean() - exact) < 4 * each.std() / len(each) ** 0.5
+    assert toysup.forward(np.stack([W, W]), b, x[:10]).shape == (2, 10, 5)
