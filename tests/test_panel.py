@@ -8,6 +8,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -64,6 +66,32 @@ def test_a_kernel_says_that_it_lives(monkeypatch):
     monkeypatch.setattr(p, "send", sent.append)
     p._receive(p, {"kind": "hello", "client": "browser"}, [])
     assert sent == [{"kind": "here", "client": "browser"}]
+
+
+def test_messages_that_only_hurry_the_answer_change_nothing():
+    p = panel()
+    before = p.frame
+    p._receive(p, {"kind": "nudge", "client": "browser"}, [])
+    assert p.frame is before
+
+
+def test_hands_and_cells_take_turns():
+    inside, together = threading.Lock(), []
+
+    def slow(gain):
+        together.append(not inside.acquire(blocking=False))
+        time.sleep(0.002)
+        inside.release()
+        return draw(gain)
+
+    p = Panel(slow, gain=Slider(0, 1, 0.5, steps=100))
+    threads = [threading.Thread(target=p.set, kwargs={"gain": k / 100}) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not any(together)
+    assert p.text == f"square: {p.values['gain']:.3f}"
 
 
 @pytest.mark.parametrize(
