@@ -6,10 +6,10 @@ import pytest
 from toysup import exercises
 
 ANSWERS = {  # worked out by hand
-    "antipodal_loss": 2 * 0.1**2 / 6,
+    "antipodal_loss": 2 * 0.2**2 / 6,
     "pentagon_dimensionality": 0.4,
-    "misread_pairs": 5,
-    "linear_floor": (0.2 / 3 - 0.01) * (0.9**2 + 0.9**3 + 0.9**4),
+    "misread_pairs": 14,
+    "linear_floor": (0.3 / 3 - 0.0225) * (0.8**2 + 0.8**3 + 0.8**4),
 }
 MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
 
@@ -25,7 +25,7 @@ def test_right_answers_pass(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "rounded"), [("antipodal_loss", 0.0033), ("linear_floor", 0.124), ("misread_pairs", 5.0)]
+    ("name", "rounded"), [("antipodal_loss", 0.0133), ("linear_floor", 0.121), ("misread_pairs", 14.0)]
 )
 def test_rounded_answers_pass(name, rounded):
     assert exercises.check(name, rounded).startswith("Right.")
@@ -52,17 +52,24 @@ def test_each_mistake_gets_its_own_message(name, wrong):
 def test_the_usual_mistakes_are_known():
     """Each slip as a reader would make it, and a word of its message."""
     slips = [
-        ("antipodal_loss", 0.1**2 / 6, "sum over both"),
-        ("antipodal_loss", 2 * 0.1 / 6, "not p"),
-        ("antipodal_loss", 2 * 0.1**2 / 9, "mean of the square"),
+        ("antipodal_loss", 0.2**2 / 6, "sum over both"),
+        ("antipodal_loss", 2 * 0.2 / 6, "not p"),
+        ("antipodal_loss", 2 * 0.2**2 / 9, "mean of the square"),
         ("pentagon_dimensionality", 1 / 5, "two dimensions"),
         ("pentagon_dimensionality", 0.5, "digon"),
         ("pentagon_dimensionality", 2.5, "fraction line"),
-        ("misread_pairs", 10, "neighbours"),
+        ("misread_pairs", 21, "neighbours"),
         ("misread_pairs", 0, "neighbours"),
-        ("misread_pairs", 0.5, "share"),
-        ("linear_floor", 0.2 / 3 * (0.9**2 + 0.9**3 + 0.9**4), "bias"),
-        ("linear_floor", (0.2 / 3 - 0.01) * (1 + 0.9 + 0.9**2), "most important"),
+        ("misread_pairs", 14 / 21, "share"),
+        ("misread_pairs", 7, "read correctly"),
+        ("misread_pairs", 28, "same one"),
+        ("misread_pairs", 13, "two neighbours"),
+        ("antipodal_loss", 4 * 0.2**2 / 6, "smaller of two"),
+        ("antipodal_loss", 0.04, "how often"),
+        ("linear_floor", (0.3 / 3 - 0.0225) * (0.8**3 + 0.8**4 + 0.8**5), "numbered from 0"),
+        ("linear_floor", 3 * (0.3 / 3 - 0.0225), "weight each"),
+        ("linear_floor", 0.3 / 3 * (0.8**2 + 0.8**3 + 0.8**4), "bias"),
+        ("linear_floor", (0.3 / 3 - 0.0225) * (1 + 0.8 + 0.8**2), "most important"),
         ("linear_floor", ANSWERS["linear_floor"] / 5, "mean over"),
     ]
     for name, wrong, word in slips:
@@ -93,7 +100,7 @@ def test_other_kinds_of_answers():
     assert exercises.judge(exercises.Exercise("slope", 2.0), -2.0) == "Not yet: the sign is not right."
 
 
-@pytest.mark.parametrize("answer", ["0.4", None, True, [0.4], {"a": 1}, 1j, [[1], [1, 2]]])
+@pytest.mark.parametrize("answer", ["0.4", True, [0.4], {"a": 1}, 1j, [[1], [1, 2]]])
 def test_answers_of_another_kind_are_refused(answer):
     with pytest.raises(TypeError, match="pentagon_dimensionality asks for one number; got"):
         exercises.check("pentagon_dimensionality", answer)
@@ -117,3 +124,10 @@ def test_other_bad_input_is_refused():
         exercises.Exercise("half", 0.5, 0.01, (("half", "a text."),))
     with pytest.raises(ValueError, match="tolerance"):
         exercises.Exercise("half", 0.5, -1)
+
+
+@pytest.mark.parametrize("nothing", [..., None])
+def test_an_unanswered_exercise_says_what_to_do(nothing):
+    assert exercises.check("misread_pairs", nothing) == (
+        "Put your answer to misread_pairs in place of the three dots, and run the cell again."
+    )

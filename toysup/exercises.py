@@ -45,7 +45,8 @@ def check(name: str, answer) -> str:
 
     name: an exercise, one of `names()`. answer: a number, an array, a text, or True or False, as the exercise
     asks.
-    Returns "Right. ...", the message for a usual mistake, or "Not yet: ..." with a hint at the direction.
+    Returns "Right. ...", the message for a usual mistake, or "Not yet: ..." with a hint at the direction; for the
+    three dots of an unanswered exercise (or None), what to do.
     Raises KeyError for an unknown name, TypeError for an answer of another kind, ValueError for a NaN.
     """
     return judge(find(name), answer)
@@ -53,6 +54,8 @@ def check(name: str, answer) -> str:
 
 def judge(exercise: Exercise, answer) -> str:
     """Compare an answer with that of an exercise; see `check`."""
+    if answer is None or answer is Ellipsis:
+        return f"Put your answer to {exercise.name} in place of the three dots, and run the cell again."
     answer = _given(exercise, answer)
     if _equal(answer, exercise.answer, exercise.tolerance):
         return f"Right. {exercise.right}".rstrip()
@@ -147,8 +150,8 @@ def _all() -> tuple[Exercise, ...]:
 
 
 def _antipodal_loss() -> Exercise:
-    """Expected loss of two features of importance 1 as an antipodal pair, W = [1, -1], b = 0, density 0.1."""
-    p = 0.1
+    """Expected loss of two features of importance 1 as an antipodal pair, W = [1, -1], b = 0, density 0.2."""
+    p = 0.2
     loss = float(theory.two_in_one(p, 1.0).antipodal)
     return Exercise(
         "antipodal_loss",
@@ -165,6 +168,8 @@ def _antipodal_loss() -> Exercise:
                 2 * p**2 * (1 / 3) ** 2,
                 "you squared the mean of min(x1, x2), which is 1/3. The loss has the mean of the square.",
             ),
+            (2 * loss, "the error is the smaller of two numbers; the mean of its square is 1/6, not 1/3."),
+            (p**2, "this is how often the two meet. What does a meeting cost?"),
         ),
         "Both features read min(x1, x2) too little when both are active, and only then.",
     )
@@ -192,8 +197,9 @@ def _pentagon_dimensionality() -> Exercise:
 
 
 def _misread_pairs() -> Exercise:
-    """How many of the 10 pairs of features of a regular pentagon are misread when both are 1."""
-    count = theory.misread_pairs(theory.polygon(5))
+    """How many of the 21 pairs of features of a regular heptagon are misread when both are 1."""
+    count = theory.misread_pairs(geometry.polygon(7))
+    again = "nearly. Every corner has two neighbours; how many pairs of neighbours are there?"
     return Exercise(
         "misread_pairs",
         count.misread,
@@ -201,16 +207,19 @@ def _misread_pairs() -> Exercise:
         (
             (0, "one active feature is always read correctly. Switch on two that are not neighbours."),
             (count.pairs, "not all of them. Look at two neighbours: which features read highest?"),
+            (count.correct, "these are the pairs that are read correctly."),
             (count.misread / count.pairs, "this is the share. How many pairs is that?"),
-            (2 * count.pairs, "there are 10 pairs in all: {0, 2} and {2, 0} are the same one."),
+            (2 * count.misread, "count each pair once: {0, 2} and {2, 0} are the same one."),
+            (count.misread - 1, again),
+            (count.misread + 1, "one too many. " + again.removeprefix("nearly. ")),
         ),
         "Neighbours are read correctly; between any other two lies a feature that reads higher than both.",
     )
 
 
 def _linear_floor() -> Exercise:
-    """The least loss of the linear model with n = 5, m = 2, density 0.2 and importance 0.9^i."""
-    p, m, importance = 0.2, 2, 0.9 ** np.arange(5)
+    """The least loss of the linear model with n = 5, m = 2, density 0.3 and importance 0.8^i."""
+    p, m, importance = 0.3, 2, 0.8 ** np.arange(5)
     loss = float(theory.linear_loss(p, importance, m))
     worth = importance * theory.variance(p)
     return Exercise(
@@ -233,6 +242,8 @@ def _linear_floor() -> Exercise:
                 worth.sum(),
                 "this is the loss of a model that drops all five features. Two dimensions keep two of them.",
             ),
+            ((0.8 * worth[m:]).sum(), "features are numbered from 0: the third has the importance 0.8²."),
+            (3 * theory.variance(p), "weight each of the three with its importance."),
             (loss / 5, "this is a mean over the five features. The loss is a sum."),
             (importance[m:].sum(), "this adds up the importances. What does a feature of importance 1 cost?"),
         ),
