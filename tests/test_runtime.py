@@ -1,0 +1,150 @@
+"""Devices, settings and the cache of compiled programs, each in a fresh process."""
+
+import json
+import stat
+
+import numpy as np
+import pytest
+from helpers import python
+
+TRAIN = """
+import json, sys, jax, toysup
+some = toysup.independent([[0.1], [0.3], [0.8]], 4)
+fit = toysup.train(some, 2, restarts=3, steps=60, polish=10, key=jax.random.key(1))
+far = toysup.train(toysup.independent(0.1, 20), 3, restarts=3, steps=20, batch=32, key=jax.random.key(1))
+loss = toysup.expected_loss(fit.W, fit.b, toysup.independent(0.2, 4))
+numbers = [a.ravel().tolist() for a in (fit.W, fit.b, fit.loss, far.W, far.loss, loss)]
+print(json.dumps({"devices": len(jax.local_devices()), "numbers": numbers}))
+"""
+
+COUNT = """
+import jax, json
+misses = []
+jax.monitoring.register_event_listener(lambda event, **_: misses.append(event) if "cache_misses" in event else None)
+hits = []
+jax.monitoring.register_event_listener(lambda event, **_: hits.append(event) if "cache_hits" in event else None)
+"""
+
+SETTINGS = """
+import json, jax
+names = ("jax_num_cpu_devices", "jax_enable_x64", "jax_compilation_cache_dir", "jax_platforms")
+names += ("jax_persistent_cache_min_compile_time_secs", "jax_persistent_cache_min_entry_size_bytes")
+read = lambda: {name: getattr(jax.config, name) for name in names}
+"""
+
+
+def run(code, *arguments, **environ):
+    """The standard output of a process that must end well and be silent on stderr."""
+    done = python(code, *arguments, **environ)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+# --------------------------------------------------------------------------------------------- devices
+
+
+def test_numbers_are_the_same_on_1_2_and_8_devices(tmp_path):
+    results = {}
+    for devices in (1, 2, 8):
+        found = json.loads(run(TRAIN, home=tmp_path, JAX_NUM_CPU_DEVICES=devices))
+        assert found["devices"] == devices
+        results[devices] = found["numbers"]
+    for devices in (2, 8):
+        for a, b in zip(results[1], results[devices], strict=True):
+            assert np.allclose(a, b, rtol=1e-5, atol=1e-5)
+            assert np.abs(a).max() > 1e-3
+
+
+def test_every_core_is_a_device(tmp_path):
+    code = "import toysup, jax; from toysup.runtime import cores; print(len(jax.devices()), cores())"
+    devices, cores = map(int, run(code, home=tmp_path).split())
+    assert devices == cores >= 1
+
+
+# -------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize(
+    ("before", "environ", "expected"),
+    [
+        ("jax.devices()", {"JAX_NUM_CPU_DEVICES": "3"}, {"jax_num_cpu_devices": 3}),
+        ("jax.devices()", {}, {"jax_num_cpu_devices": -1}),
+        ("jax.devices()", {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, {"jax_num_cpu_devices": -1}),
+        ("None", {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, {"jax_num_cpu_devices": -1}),
+        ("jax.config.update('jax_num_cpu_devices', 5)", {}, {"jax_num_cpu_devices": 5}),
+        ("jax.config.update('jax_enable_x64', True)", {}, {"jax_enable_x64": True}),
+        ("None", {"JAX_COMPILATION_CACHE_DIR": "MINE"}, {}),
+        (
+            "jax.config.update('jax_compilation_cache_dir', sys.argv[1] + '/mine')",
+            {},
+            {"jax_persistent_cache_min_compile_time_secs": 1.0, "jax_persistent_cache_min_entry_size_bytes": 0},
+        ),
+    ],
+)
+def test_what_the_user_has_set_stays(before, environ, expected, tmp_path):
+    """JAX started first, devices made by hand, float64, a cache of one's own: neither an error nor a change."""
+    code = f"""{SETTINGS}
+import sys
+{before}
+started = read()
+import toysup
+then = read()
+count = len(jax.devices())
+fit = toysup.train(toysup.independent(0.1, 3), 1, restarts=2, steps=5, polish=0, key=jax.random.key(0))
+print(json.dumps([started, then, count, str(fit.loss.dtype), bool((fit.loss > 0).all())]))
+"""
+    environ = {k: v.replace("MINE", str(tmp_path / "mine")) for k, v in environ.items()}
+    started, then, count, dtype, good = json.loads(run(code, tmp_path, home=tmp_path, **environ))
+    changed = {name for name in started if started[name] != then[name]}
+    free = {"jax_num_cpu_devices"} if "devices" not in before and "XLA_FLAGS" not in environ else set()
+    if started["jax_compilation_cache_dir"] is None:
+        free |= {name for name in started if "cache" in name}
+    assert changed <= free
+    assert {name: then[name] for name in expected} == expected
+    assert dtype == ("float64" if then["jax_enable_x64"] else "float32")
+    assert good
+    if "XLA_FLAGS" in environ or "3" in environ.values():
+        assert count == 3
+
+
+def test_a_cache_that_is_switched_off_stays_off(tmp_path):
+    code = f"{SETTINGS}\nimport toysup; print(json.dumps(read()))"
+    then = json.loads(run(code, home=tmp_path, JAX_ENABLE_COMPILATION_CACHE="false"))
+    assert then["jax_compilation_cache_dir"] is None
+
+
+# ----------------------------------------------------------------------------------------------- cache
+
+
+def test_compiled_programs_are_kept_and_a_second_process_compiles_nothing(tmp_path):
+    """Every program of the second process comes from the cache, and that it does prints nothing."""
+    code = COUNT + TRAIN.replace("json.dumps({", "json.dumps({'misses': len(misses), 'hits': len(hits), ")
+    first, second = (json.loads(run(code, home=tmp_path)) for _ in range(2))
+    assert first["misses"] > 0
+    assert list(tmp_path.rglob("jit__train-*"))
+    assert second["misses"] == 0, "programs that compile in less than 0.1 s are not kept, and not counted here"
+    assert second["hits"] >= 3
+    assert second["numbers"] == first["numbers"]
+
+
+def test_a_home_that_cannot_be_written_does_no_harm(tmp_path):
+    """With a file where the folder would be, or without the right to write: every session compiles anew."""
+    code = f"{SETTINGS}\nimport toysup; print(json.dumps(read()))\nprint(toysup.independent(0.1, 2).n)"
+    (tmp_path / ".cache").write_text("not a folder")
+    (tmp_path / "toysup").write_text("not a folder")
+    (tmp_path / "Library").write_text("not a folder")
+    settings, n = run(code, home=tmp_path).splitlines()
+    assert json.loads(settings)["jax_compilation_cache_dir"] is None
+    assert n == "2"
+
+
+def test_a_read_only_home_does_no_harm(tmp_path):
+    """Where the test runs as root it can write all the same; the test above holds there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(stat.S_IREAD | stat.S_IEXEC)
+    try:
+        assert run("import toysup; print(toysup.independent(0.1, 2).n)", home=home).strip() == "2"
+    finally:
+        home.chmod(stat.S_IRWXU)
