@@ -305,7 +305,7 @@ def _bars(ax, mark: Bars):
     ax.set_xticks(range(0, n, every), labels=mark.labels[::every])
     ax.set(ylim=mark.limits, xlim=(-0.6, max(n, 1) - 0.4), xlabel=mark.x)
     _y_name(ax, mark.y)
-    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
@@ -370,7 +370,7 @@ def _axes(ax, mark):
             )
             axis.set_minor_locator(NullLocator())
         else:
-            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda v, _: _plain(v)))
     ax.set(xlim=mark.limits_x, ylim=mark.limits_y, xlabel=mark.x_label)
     _y_name(ax, mark.y_label)
