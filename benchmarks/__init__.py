@@ -1,0 +1,1 @@
+"""How fast toysup is, side by side with what people use today: `python -m benchmarks`, or `make bench`."""
