@@ -1,4 +1,4 @@
-"""The commands of the project: lab, test, notebooks, lock, setup, clean.
+"""The commands of the project: lab, test, notebooks, bench, lock, setup, clean.
 
 `make lab` calls this file; `python tools/make.py lab` (Windows: `py tools/make.py lab`) does the same
 without make. Standard library only, and syntax of Python 3.8, so that an old Python can say that it is.
@@ -424,6 +424,28 @@ def test(options, extra):
     return int(failed > 0)
 
 
+# ---------------------------------------------------------------- bench
+
+
+def bench(options, extra):
+    """Measure the speed; PyTorch is fetched once, and where it cannot be had it is left out."""
+    setup(ROOT, TEST_LOCK)
+    if options.torch and not (has_torch() or "--help" in extra):
+        print("Fetching PyTorch (for one without GPU libraries, point PIP_FIND_LINKS at its CPU build) ...", flush=True)
+        try:
+            pip(ROOT, "--no-compile", "--no-build-isolation", "-e", ".[benchmarks]")
+        except Stop as stop:
+            print(f"toysup: {stop} The benchmarks run without PyTorch.", flush=True)
+    command = [str(venv_python(ROOT)), "-m", "benchmarks", *([] if options.torch else ["--no-torch"]), *extra]
+    return subprocess.run(command, cwd=str(ROOT), env=clean_environ()).returncode
+
+
+def has_torch():
+    """Whether the environment has PyTorch."""
+    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+    return subprocess.run([str(venv_python(ROOT)), "-c", look], env=clean_environ()).returncode == 0
+
+
 # ---------------------------------------------------------------- notebooks, lock, clean
 
 
@@ -506,6 +528,9 @@ def parser():
     one = targets.add_parser("notebooks", help="execute, normalise and save the notebooks: all, or those named")
     one.add_argument("names", nargs="*", help="such as 04_superposition")
     one.set_defaults(run=notebooks)
+    one = targets.add_parser("bench", help="measure the speed, beside PyTorch; other arguments go to benchmarks")
+    one.add_argument("--no-torch", dest="torch", action="store_false", help="neither fetch nor run PyTorch")
+    one.set_defaults(run=bench)
     for name, run, text in (
         ("lock", lock, "remake the locks with uv; --upgrade takes newer versions"),
         ("setup", setup_target, "make .venv with everything in it"),
