@@ -170,7 +170,7 @@ const DRAW = {
     });
     names.forEach(({ x, y, label }) => {
       const length = Math.hypot(x, y);
-      let out = length + 8 + 0.5 * wide(label) * Math.abs(x) / length, at;
+      let out = length + 13 + 0.5 * wide(label) * Math.abs(x) / length, at;
       for (let tries = 0; tries < 4; tries += 1, out += 13) {
         at = [cx + x / length * out, cy + y / length * out];
         if (!taken.some(([a, b]) => Math.abs(a - at[0]) < 11 && Math.abs(b - at[1]) < 12)) break;
