@@ -112,7 +112,7 @@ class StoredArray(BackendArray):
         dimensions = len(self.plan.dimensions)
         picks = [np.arange(size)[k] for size, k in zip(_sizes(self.plan), key[:dimensions], strict=True)]
         models = self._numbers([np.atleast_1d(p) for p in picks])
-        rows = self._rows(models.reshape(-1)).reshape(*models.shape, *self.plan.shapes[self.name])
+        rows = self._rows(models.reshape(-1)).reshape((*models.shape, *self.plan.shapes[self.name]))
         rows = rows[tuple(0 if np.ndim(p) == 0 else slice(None) for p in picks)]
         kept = sum(1 for p in picks if np.ndim(p))
         for axis, k in reversed(list(enumerate(key[dimensions:]))):
