@@ -8,6 +8,7 @@ from toysup.features import Features, anticorrelated, correlated, independent, s
 from toysup.geometry import canonicalize, feature_dimensionality  # noqa: E402
 from toysup.loss import expected_loss  # noqa: E402
 from toysup.model import forward  # noqa: E402
+from toysup.sweep import sweep  # noqa: E402
 from toysup.train import Fit, train  # noqa: E402
 
 __version__ = "0.1.0"
@@ -22,5 +23,6 @@ __all__ = [
     "forward",
     "independent",
     "sample",
+    "sweep",
     "train",
 ]
