@@ -302,31 +302,30 @@ def _shapes(n: int, m: int, restarts: tuple[int, ...]) -> dict[str, tuple[int, .
     return shapes | {"represented": restarts, "reached": ()}
 
 
-def attributes(plan: Plan, machine: bool = True) -> dict:
-    """Settings and, with `machine`, versions, of types that netCDF can hold."""
-    n, how = [p.n for p in plan.programs], [p.how for p in plan.programs]
-    given = plan.settings
-    found = {
+def settings_of(plan: Plan) -> dict:
+    """The settings of a sweep besides its grid, of types that netCDF and JSON can hold; None is filled in."""
+    given, programs = plan.settings, plan.programs
+    default = lambda name, table: _together(table[p.how] if given[name] is None else given[name] for p in programs)
+    return {
         "restarts": given["restarts"],
         "keep": plan.keep,
         "feature": plan.feature,
         "objective": given["objective"],
-        "trained": _together("sampled" if h == "samples" else "exact" for h in how),
-        "steps": _together(STEPS[h] if given["steps"] is None else given["steps"] for h in how),
-        "learning_rate": _together(
-            LEARNING_RATE[h] if given["learning_rate"] is None else float(given["learning_rate"]) for h in how
-        ),
-        "polish": _together(
-            _polish(h, i * (p.m + 1), given["polish"]) for h, i, p in zip(how, n, plan.programs, strict=True)
-        ),
+        "trained": _together("sampled" if p.how == "samples" else "exact" for p in programs),
+        "steps": default("steps", STEPS),
+        "learning_rate": default("learning_rate", LEARNING_RATE),
+        "polish": _together(_polish(p.how, p.n * (p.m + 1), given["polish"]) for p in programs),
         "batch": given["batch"],
     }
-    if not machine:
-        return found
+
+
+def attributes(plan: Plan, executor=None) -> dict:
+    """The attributes of a Dataset: settings, versions, and what the models were trained on."""
     devices = jax.local_devices()
-    found |= {f"{name}_version" if name != "precision" else name: text for name, text in versions().items()}
+    here = f"{len(devices)} x {devices[0].device_kind}"
+    found = {name if name == "precision" else f"{name}_version": text for name, text in versions().items()}
     found |= {"numpy_version": np.__version__, "python_version": platform.python_version()}
-    return found | {"devices": f"{len(devices)} x {devices[0].device_kind}"}
+    return settings_of(plan) | found | {"devices": here if executor is None else f"those of {type(executor).__name__}"}
 
 
 def _together(values):

@@ -52,17 +52,19 @@ def open_store(path, settings: dict, versions: dict, overwrite: bool = False) ->
     """Make the folder of a sweep, or find one that was begun before.
 
     path: the folder. settings: what the sweep computes, in JSON's types. versions: texts by name.
-    overwrite: throw away the chunks of another sweep; other files stay where they are.
+    overwrite: throw away the chunks of another sweep; those of this sweep, and files of no sweep, stay.
     Errors: FileExistsError where the folder holds another sweep, or something else; OSError where nothing can
     be written.
     """
     folder = _folder(path)
     store = Store(folder, hashlib.sha256(_json(settings).encode()).hexdigest(), versions)
-    if overwrite:
-        _remove(folder, OURS)
-    else:
+    try:
         _check_manifest(folder, settings)
-        _remove(folder, OURS[2:], older_than=ABANDONED)
+    except FileExistsError:
+        if not overwrite:
+            raise
+        _remove(folder, OURS)
+    _remove(folder, OURS[2:], older_than=ABANDONED)
     manifest = {"about": "a sweep of toysup", "format": FORMAT, "settings": settings, "versions": versions}
     text = json.dumps(manifest, indent=1).encode()
     if not (folder / MANIFEST).exists() or (folder / MANIFEST).read_bytes() != text:

@@ -18,7 +18,7 @@ import numpy as np
 from toysup import check, geometry
 from toysup import store as stores
 from toysup.features import independent
-from toysup.grid import DIMENSIONS, Plan, Program, attributes, densities, importances, make_plan, versions
+from toysup.grid import DIMENSIONS, Plan, Program, attributes, densities, importances, make_plan, settings_of, versions
 from toysup.train import train
 
 
@@ -133,7 +133,7 @@ def sweep(
     chunk: models that are trained, saved and sent together; None: about two seconds of work.
     store: a folder to which finished chunks go; the same call goes on from what is there, after whatever end.
         The Dataset then reads from that folder what is asked of it (`load()` brings all into memory).
-    overwrite: throw away another sweep in that folder.
+    overwrite: throw away another sweep in that folder; what is there of this sweep is kept in any case.
     executor: a `concurrent.futures.Executor` that computes the chunks, such as Dask's `client.get_executor()`; None:
         this process, on all its devices. in_flight: chunks given to it at a time. retries: of a chunk that failed.
     progress: a bar with the time left; None: where there is a terminal and no CI.
@@ -158,10 +158,10 @@ def sweep(
         results = _empty(plan)
         put = lambda i, arrays: _fill(results, plan.start(i), arrays)
         _compute(plan, range(plan.chunks), put, None, executor, in_flight, retries, progress)
-        return to_dataset(plan, results, attributes(plan))
+        return to_dataset(plan, results, attributes(plan, executor))
     files = _open(plan, store, overwrite)
     _compute_stored(plan, files, executor, in_flight, retries, progress)
-    return to_dataset(plan, files, attributes(plan))
+    return to_dataset(plan, files, attributes(plan, executor))
 
 
 def _compute_stored(plan: Plan, files: stores.Store, executor, in_flight, retries, progress) -> None:
@@ -269,7 +269,7 @@ def _fill(results: dict[str, np.ndarray], start: int, arrays: dict[str, np.ndarr
 
 def _open(plan: Plan, path, overwrite: bool) -> stores.Store:
     described = {name: _described(plan.values[name], name in plan.dimensions) for name in DIMENSIONS}
-    described |= {"dimensions": list(plan.dimensions), **attributes(plan, machine=False)}
+    described |= {"dimensions": list(plan.dimensions), **settings_of(plan)}
     described["chunk"] = [[p.size, p.seeds] for p in plan.programs]
     return stores.open_store(path, described, versions(), overwrite)
 
