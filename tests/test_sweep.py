@@ -82,7 +82,7 @@ def test_geometry_and_reached_belong_to_the_weights():
     np.testing.assert_array_equal(found.represented, (found.norm > 0.5).sum("feature"))
     every = sweep(n=4, m=2, density=[0.05, 0.5], restarts=4, keep="all")
     assert every.W.dims == ("density", "restart", "hidden", "feature")
-    np.testing.assert_array_equal(every.loss.min("restart"), found.loss)
+    np.testing.assert_allclose(every.loss.min("restart"), found.loss, rtol=2e-6)
     close = every.loss <= every.loss.min("restart") * 1.001 + 1e-9
     np.testing.assert_array_equal(close.sum("restart"), found.reached)
     np.testing.assert_array_equal(every.reached, found.reached)

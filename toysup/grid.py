@@ -21,7 +21,7 @@ from toysup import check
 from toysup import loss as losses
 from toysup.features import Features
 from toysup.model import get_readout
-from toysup.train import LEARNING_RATE, STEPS, _polish
+from toysup.train import polishing, schedule
 
 TRACED = ("density", "relative_density", "relative_importance", "importance_decay")
 WHOLE = ("n", "m", "seed")
@@ -271,7 +271,7 @@ def _programs(values, settings: dict, chunk: int | None) -> tuple[Program, ...]:
     for n, m, readout in itertools.product(*(values[name].tolist() for name in ("n", "m", "readout"))):
         features = Features((((1,), (0,)),), (np.zeros((n, 2)),))  # as `independent` makes them, without numbers
         how = losses.objective_of(features, readout, settings["objective"])
-        _polish(how, n * (m + 1), settings["polish"])
+        polishing(how, n * (m + 1), settings["polish"])
         most = chunk or _models_in_a_chunk(features, m, how, settings)
         size = math.ceil(traced / math.ceil(traced / most))
         together = max(1, min(most // traced, seeds))
@@ -284,9 +284,9 @@ def _programs(values, settings: dict, chunk: int | None) -> tuple[Program, ...]:
 def _models_in_a_chunk(features, m: int, how: str, settings: dict) -> int:
     """About SECONDS of work, and at most MOST_BYTES."""
     n, restarts = features.n, settings["restarts"]
-    steps = STEPS[how] if settings["steps"] is None else settings["steps"]
+    polish = polishing(how, n * (m + 1), settings["polish"])
+    steps = schedule(how, polish)[0] if settings["steps"] is None else settings["steps"]
     if how == "lines":
-        polish = _polish(how, n * (m + 1), settings["polish"])
         seconds = 1e-8 * (steps + polish) * n * losses.number_of_lines(features, losses.COARSE)
     else:  # per step, input and feature; the linear readout sees two moments, worth about n inputs
         seconds = 2e-9 * steps * n * (settings["batch"] if how == "samples" else n) * (1 + m / 20)
@@ -305,16 +305,18 @@ def _shapes(n: int, m: int, restarts: tuple[int, ...]) -> dict[str, tuple[int, .
 def settings_of(plan: Plan) -> dict:
     """The settings of a sweep besides its grid, of types that netCDF and JSON can hold; None is filled in."""
     given, programs = plan.settings, plan.programs
-    default = lambda name, table: _together(table[p.how] if given[name] is None else given[name] for p in programs)
+    polish = [polishing(p.how, p.n * (p.m + 1), given["polish"]) for p in programs]
+    usual = [schedule(p.how, k) for p, k in zip(programs, polish, strict=True)]
+    default = lambda name, place: _together(u[place] if given[name] is None else given[name] for u in usual)
     return {
         "restarts": given["restarts"],
         "keep": plan.keep,
         "feature": plan.feature,
         "objective": given["objective"],
         "trained": _together("sampled" if p.how == "samples" else "exact" for p in programs),
-        "steps": default("steps", STEPS),
-        "learning_rate": default("learning_rate", LEARNING_RATE),
-        "polish": _together(_polish(p.how, p.n * (p.m + 1), given["polish"]) for p in programs),
+        "steps": default("steps", 0),
+        "learning_rate": default("learning_rate", 1),
+        "polish": _together(polish),
         "batch": given["batch"],
     }
 

@@ -15,11 +15,13 @@ from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
 from toysup.runtime import over_models
 
-STEPS = {"lines": 150, "moments": 3000, "samples": 3000}
-LEARNING_RATE = {"lines": 0.1, "moments": 0.03, "samples": 0.01}
+# Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
+FINISHED = (150, 0.1)
+ALONE = {"lines": (300, 0.1), "moments": (3000, 0.03), "samples": (3000, 0.01)}
 POLISH = 100
 MOST_PARAMETERS_TO_POLISH = 128  # BFGS keeps a square matrix of this size for each model
-REACHED = 1e-3
+REACHED = 1e-3  # relative: restarts so close to the lowest loss have reached it
+TIE = 1e-6  # relative: losses so close are equal up to rounding
 
 
 @partial(
@@ -87,9 +89,10 @@ def train(
     check.key(key)
     how = losses.objective_of(features, readout, objective)
     importance = check.importance(importance, features.n)
-    steps = STEPS[how] if steps is None else check.count("steps", steps)
-    polish = _polish(how, features.n * (m + 1), polish)
-    rate = check.positive("learning_rate", LEARNING_RATE[how] if learning_rate is None else learning_rate, most=10.0)
+    polish = polishing(how, features.n * (m + 1), polish)
+    usual_steps, usual_rate = schedule(how, polish)
+    steps = usual_steps if steps is None else check.count("steps", steps)
+    rate = check.positive("learning_rate", usual_rate if learning_rate is None else learning_rate, most=10.0)
     shape = check.broadcastable("density and importance", features.shape, importance.shape[:-1])
     check.memory(features.n, m, restarts, batch if how == "samples" else 0, shape)
     tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
@@ -125,7 +128,12 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
     return Fit(W, b, loss, error, reached, features, importance, readout, "sampled" if how == "samples" else "exact")
 
 
-def _polish(how: str, parameters: int, wanted: int | None) -> int:
+def schedule(how: str, polish: int) -> tuple[int, float]:
+    """Adam's steps and their size, by default: few and large where BFGS finishes the work."""
+    return FINISHED if polish else ALONE[how]
+
+
+def polishing(how: str, parameters: int, wanted: int | None) -> int:
     """How many steps of BFGS: none where the objective is noisy, or by default where there are many parameters."""
     if wanted is not None:
         wanted = check.count("polish", wanted, least=0)
@@ -151,7 +159,8 @@ def _objective(features: Features, importance, readout: str, how: str, table, ba
 @jax.jit
 def _best(fit: Fit) -> Fit:
     axis = fit.reached.ndim
-    choice = jnp.argmin(fit.loss, axis=axis)
+    lowest = fit.loss.min(axis, keepdims=True)
+    choice = jnp.argmax(fit.loss <= lowest * (1 + TIE), axis=axis)  # the first of equals, whatever rounding does
 
     def take(a):
         index = choice.reshape(*choice.shape, *[1] * (a.ndim - axis))
