@@ -39,7 +39,7 @@ class Program:
     """Models that one compiled program trains, and how they are cut.
 
     size: of the traced models in a chunk. seeds: in a chunk; more than 1 only where a chunk holds all traced models.
-    how: "lines", "moments" or "samples". first: the number of the first chunk.
+    how: "lines", "moments", "samples" or "active". first: the number of the first chunk.
     """
 
     n: int
@@ -257,7 +257,7 @@ def _settings(given: dict) -> dict:
     rate = given["learning_rate"]
     return {
         "restarts": check.count("restarts", given["restarts"]),
-        "objective": check.choice("objective", given["objective"], ("auto", "exact", "sampled")),
+        "objective": check.choice("objective", given["objective"], losses.OBJECTIVES),
         "steps": some("steps"),
         "learning_rate": None if rate is None else float(check.positive("learning_rate", rate, most=10.0)),
         "polish": some("polish", least=0),
@@ -275,7 +275,7 @@ def _programs(values, settings: dict, chunk: int | None) -> tuple[Program, ...]:
         most = chunk or _models_in_a_chunk(features, m, how, settings)
         size = math.ceil(traced / math.ceil(traced / most))
         together = max(1, min(most // traced, seeds))
-        check.memory(n, m, settings["restarts"], settings["batch"] if how == "samples" else 0, (size,))
+        check.memory(n, m, settings["restarts"], settings["batch"] if how in losses.DRAWN else 0, (size,))
         programs.append(Program(n, m, readout, how, size, together, first))
         first += math.ceil(traced / size) * math.ceil(seeds / together)
     return tuple(programs)
@@ -289,7 +289,7 @@ def _models_in_a_chunk(features, m: int, how: str, settings: dict) -> int:
     if how == "lines":
         seconds = 1e-8 * (steps + polish) * n * losses.number_of_lines(features, losses.COARSE)
     else:  # per step, input and feature; the linear readout sees two moments, worth about n inputs
-        seconds = 2e-9 * steps * n * (settings["batch"] if how == "samples" else n) * (1 + m / 20)
+        seconds = 2e-9 * steps * n * (settings["batch"] if how in losses.DRAWN else n) * (1 + m / 20)
     bytes_each = restarts * 4 * (8 * n * (m + 1) + 8 * n)
     models = max(LEAST_MODELS, min(MOST_MODELS, SECONDS / (seconds * restarts)))
     return max(1, int(min(models, MOST_BYTES / bytes_each)))
@@ -313,7 +313,7 @@ def settings_of(plan: Plan) -> dict:
         "keep": plan.keep,
         "feature": plan.feature,
         "objective": given["objective"],
-        "trained": _together("sampled" if p.how == "samples" else "exact" for p in programs),
+        "trained": _together(losses.DRAWN.get(p.how, "exact") for p in programs),
         "steps": default("steps", 0),
         "learning_rate": default("learning_rate", 1),
         "polish": _together(polish),

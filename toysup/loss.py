@@ -50,6 +50,8 @@ class Rule:
 FINE = Rule((0, 1, 16, 6, 4, 4, 3, 2), (0, 1, 64, 24, 12, 8, 6, 3), lines=5120, frugal=False)
 COARSE = Rule((0, 1, 6, 3, 2, 2, 2, 2), (0, 1, 32, 12, 6, 4, 3, 2), lines=512, frugal=True)
 MOST_LINES = 30_000
+OBJECTIVES = ("auto", "exact", "sampled", "stratified")
+DRAWN = {"samples": "sampled", "active": "stratified"}  # ways of computing the loss that draw inputs
 SAMPLES = 2**16
 
 
@@ -205,15 +207,28 @@ def sampled_loss(W, b, features: Features, importance, readout: Readout, key, sa
     Inputs without any active feature are not drawn: what they cost is known, and so is how often they come.
     """
     size = min(samples, 2**10)
-    at_zero = importance @ readout.function(b) ** 2
 
     def one(_, k):
-        x, empty = sample_active_columns(features, size, key=k)
-        each = importance @ _errors(W, b, x, readout) ** 2
-        return None, (empty * at_zero + (1 - empty) * each.mean(), (1 - empty) * each.std())
+        each = _stratified(W, b, features, importance, readout, k, size)
+        return None, (each.mean(), each.std())
 
     _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, samples // size))
     return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / samples)
+
+
+def stratified_loss(W, b, features: Features, importance, readout: Readout, key, batch: int):
+    """The mean loss of one model over `batch` drawn inputs with an active feature, and the empty one: a scalar.
+
+    An estimate without bias of the expected loss; for sparse features it scatters less than `batch_loss`.
+    """
+    return _stratified(W, b, features, importance, readout, key, batch).mean()
+
+
+def _stratified(W, b, features, importance, readout, key, batch):
+    """For each drawn input: its loss and that of the empty input, each times its share of all inputs."""
+    x, empty = sample_active_columns(features, batch, key=key)
+    each = importance @ _errors(W, b, x, readout) ** 2
+    return empty * (importance @ readout.function(b) ** 2) + (1 - empty) * each
 
 
 def batch_loss(W, b, x, importance, readout: Readout):
@@ -228,12 +243,12 @@ def _errors(W, b, x, readout: Readout):
 def objective_of(features: Features, readout: str, wanted: str = "auto") -> str:
     """How the loss of these features is computed.
 
-    Returns "moments" (linear readout: closed form for any n), "lines" (exact) or "samples".
-    wanted: "auto" takes an exact way where there is one; "exact" insists; "sampled" samples.
+    Returns "moments" (linear readout: closed form for any n), "lines" (exact), "samples" or "active" (only samples
+    with an active feature). wanted: "auto" takes an exact way where there is one and "sampled" elsewhere.
     """
-    check.choice("objective", wanted, ("auto", "exact", "sampled"))
-    if wanted == "sampled":
-        return "samples"
+    check.choice("objective", wanted, OBJECTIVES)
+    if wanted in DRAWN.values():
+        return next(how for how, name in DRAWN.items() if name == wanted)
     if readout == "linear":
         return "moments"
     if fits(features):

@@ -17,7 +17,7 @@ from toysup.runtime import over_models
 
 # Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
 FINISHED = (150, 0.1)
-ALONE = {"lines": (300, 0.1), "moments": (3000, 0.03), "samples": (3000, 0.01)}
+ALONE = {"lines": (300, 0.1), "moments": (3000, 0.03), "samples": (3000, 0.01), "active": (3000, 0.01)}
 POLISH = 100
 MOST_PARAMETERS_TO_POLISH = 128  # BFGS keeps a square matrix of this size for each model
 REACHED = 1e-3  # relative: restarts so close to the lowest loss have reached it
@@ -38,7 +38,7 @@ class Fit:
     error: (..., restarts) standard error of `loss`; 0 where it is exact.
     reached: (...) how many restarts came within 0.1 % of the lowest loss of their model.
     features, importance: what the models were trained on, with the batch axes in front.
-    readout: its name. objective: "exact" or "sampled", how the models were trained and `loss` was found.
+    readout: its name. objective: "exact", "sampled" or "stratified", how the models were trained and `loss` was found.
     """
 
     W: jax.Array
@@ -75,8 +75,9 @@ def train(
     features: what the inputs look like; the leading axes of its density are a batch of models.
     m: hidden dimensions. importance: scalar or (..., n), not negative; leading axes are a batch too.
     readout: "relu", "linear", "abs" or "gelu". restarts: random starts for each model; every model gets the same.
-    objective: "exact" integrates the loss over inputs, "sampled" draws `batch` inputs at every step, "auto" is exact
-        where that fits. steps, learning_rate: of Adam with a cosine decay to 0. polish: steps of BFGS afterwards
+    objective: "exact" integrates the loss over inputs, "sampled" draws `batch` inputs at every step, "stratified"
+        draws only inputs with an active feature (for very sparse ones), "auto" is exact where that fits and sampled
+        elsewhere. steps, learning_rate: of Adam with a cosine decay to 0. polish: steps of BFGS afterwards
         (exact objective only; 0 switches it off). batch: inputs per step when sampled.
     key: a JAX random key.
     Returns a Fit. Moving density, importance or learning rate does not compile anew.
@@ -94,7 +95,7 @@ def train(
     steps = usual_steps if steps is None else check.count("steps", steps)
     rate = check.positive("learning_rate", usual_rate if learning_rate is None else learning_rate, most=10.0)
     shape = check.broadcastable("density and importance", features.shape, importance.shape[:-1])
-    check.memory(features.n, m, restarts, batch if how == "samples" else 0, shape)
+    check.memory(features.n, m, restarts, batch if how in losses.DRAWN else 0, shape)
     tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
     return _train(
         losses.flat_features(features, shape), losses.flat_importance(importance, shape, features.n), tables,
@@ -125,7 +126,7 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
     reached = jnp.sum(loss <= loss.min(-1, keepdims=True) * (1 + REACHED) + 1e-9, axis=-1)
     unflat = lambda a: a.reshape(*shape, *a.shape[1:])
     features, importance = jax.tree.map(unflat, (features, importance))
-    return Fit(W, b, loss, error, reached, features, importance, readout, "sampled" if how == "samples" else "exact")
+    return Fit(W, b, loss, error, reached, features, importance, readout, losses.DRAWN.get(how, "exact"))
 
 
 def schedule(how: str, polish: int) -> tuple[int, float]:
@@ -137,10 +138,10 @@ def polishing(how: str, parameters: int, wanted: int | None) -> int:
     """How many steps of BFGS: none where the objective is noisy, or by default where there are many parameters."""
     if wanted is not None:
         wanted = check.count("polish", wanted, least=0)
-        if wanted and how == "samples":
+        if wanted and how in losses.DRAWN:
             raise ValueError(f"polish={wanted} needs an exact objective; this one is sampled, so polish must be 0")
         return wanted
-    return POLISH if how != "samples" and parameters <= MOST_PARAMETERS_TO_POLISH else 0
+    return POLISH if how not in losses.DRAWN and parameters <= MOST_PARAMETERS_TO_POLISH else 0
 
 
 def _objective(features: Features, importance, readout: str, how: str, table, batch: int):
@@ -152,6 +153,8 @@ def _objective(features: Features, importance, readout: str, how: str, table, ba
     if how == "moments":
         mean, covariance = moments(features)
         return lambda p, _: scale * losses.linear_loss(*p, mean, covariance, importance)
+    if how == "active":
+        return lambda p, key: scale * losses.stratified_loss(*p, features, importance, get_readout(readout), key, batch)
     draw = partial(sample_columns, features, batch)
     return lambda p, key: scale * losses.batch_loss(*p, draw(key=key), importance, get_readout(readout))
 
