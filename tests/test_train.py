@@ -83,9 +83,10 @@ def test_axes_of_density_and_importance_become_axes_of_models():
 
 
 def test_best_is_the_restart_of_the_lowest_loss(eight):
-    best, choice = eight.best(), np.argmin(eight.loss, -1)
-    for k, r in enumerate(choice):
-        assert float(best.loss[k]) == float(eight.loss[k].min())
+    best = eight.best()
+    equal = np.asarray(eight.loss) <= np.asarray(eight.loss).min(-1, keepdims=True) * (1 + 1e-6)  # up to rounding
+    for k, r in enumerate(equal.argmax(-1)):  # the first of equals
+        assert float(best.loss[k]) == float(eight.loss[k, r])
         assert (best.W[k] == eight.W[k, r]).all()
         assert (best.b[k] == eight.b[k, r]).all()
     again = best.best()

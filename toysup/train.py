@@ -16,10 +16,10 @@ from toysup.optimise import adam, bfgs
 from toysup.runtime import over_models
 
 # Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
-FINISHED = (150, 0.1)
+FINISHED = {"lines": (150, 0.1), "moments": (1000, 0.1)}
 ALONE = {"lines": (300, 0.1), "moments": (3000, 0.03), "samples": (3000, 0.01), "active": (3000, 0.01)}
 POLISH = 100
-MOST_PARAMETERS_TO_POLISH = 128  # BFGS keeps a square matrix of this size for each model
+MOST_PARAMETERS_TO_POLISH = 100  # BFGS keeps a square matrix of this size for each model
 REACHED = 1e-3  # relative: restarts so close to the lowest loss have reached it
 TIE = 1e-6  # relative: losses so close are equal up to rounding
 
@@ -131,7 +131,7 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
 
 def schedule(how: str, polish: int) -> tuple[int, float]:
     """Adam's steps and their size, by default: few and large where BFGS finishes the work."""
-    return FINISHED if polish else ALONE[how]
+    return FINISHED[how] if polish else ALONE[how]
 
 
 def polishing(how: str, parameters: int, wanted: int | None) -> int:
@@ -163,7 +163,9 @@ def _objective(features: Features, importance, readout: str, how: str, table, ba
 def _best(fit: Fit) -> Fit:
     axis = fit.reached.ndim
     lowest = fit.loss.min(axis, keepdims=True)
-    choice = jnp.argmax(fit.loss <= lowest * (1 + TIE), axis=axis)  # the first of equals, whatever rounding does
+    choice = jnp.argmax(
+        fit.loss <= lowest + TIE * abs(lowest), axis=axis
+    )  # the first of equals, whatever rounding does
 
     def take(a):
         index = choice.reshape(*choice.shape, *[1] * (a.ndim - axis))
