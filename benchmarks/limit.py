@@ -37,7 +37,6 @@ def multipliers(size: int = SIZE) -> dict:
     return calls | {"PyTorch": lambda: torch.mm(s, t)}
 
 
-def sgemm_rate(size: int = SIZE, rounds: int = 5) -> np.ndarray:
-    """Floating-point operations per second of the fastest library, (rounds,)."""
-    taken = clock.take_turns(multipliers(size), rounds)
-    return 2 * size**3 / np.min(list(taken.values()), axis=0)
+def sgemm_rates(size: int = SIZE, rounds: int = 5) -> dict[str, np.ndarray]:
+    """Floating-point operations per second of each library, (rounds,)."""
+    return {name: 2 * size**3 / taken for name, taken in clock.take_turns(multipliers(size), rounds).items()}

@@ -1,6 +1,6 @@
-"""PyTorch, twice: the founding paper's recipe, and the fastest that we can write.
+"""PyTorch, three times: the founding paper's recipe, good PyTorch, and the fastest that we can write.
 
-The recipe is written anew from its description. Both compute the same loss; a test compares them with toysup.
+The recipe is written anew from its description. All compute the same loss; a test compares them with toysup.
 """
 
 from __future__ import annotations
@@ -53,6 +53,44 @@ class Recipe:
         return self.W.detach().mT.contiguous().numpy(), self.b.detach().numpy()
 
 
+def batch_loss(W, b, x, importance):
+    """The mean loss over the batch, a sum over features: W (models, m, n), b (models, n), x (models, n, batch)."""
+    out = torch.relu(torch.baddbmm(b[:, :, None], W.mT, torch.bmm(W, x)))
+    return (importance[:, None] * (x - out) ** 2).sum((1, 2)) / x.shape[-1]
+
+
+class Good:
+    """Samples last and bmm, one uniform draw for mask and value and for all models, fused AdamW, a compiled loss."""
+
+    def __init__(self, problem: Problem, compiled: bool, seed: int = 0):
+        torch.manual_seed(seed)
+        self.draw_shape = (problem.n, problem.batch)
+        self.density = torch.tensor(problem.density, dtype=torch.float32)[:, None, None]
+        self.importance = torch.tensor(problem.importance, dtype=torch.float32)
+        self.W = torch.nn.Parameter(_start(problem, seed))
+        self.b = torch.nn.Parameter(torch.zeros((problem.models, problem.n)))
+        self.optimiser = torch.optim.AdamW([self.W, self.b], lr=ADAM["rate"], fused=True)
+        self.loss = torch.compile(self._loss) if compiled else self._loss
+
+    def _loss(self, W, b, u):
+        x = torch.where(u < self.density, u / self.density, 0.0)
+        return batch_loss(W, b, x, self.importance / self.importance.shape[0]).sum()
+
+    def run(self, steps: int) -> None:
+        """Train on, `steps` steps."""
+        for _ in range(steps):
+            self.optimiser.zero_grad(set_to_none=True)
+            self.loss(self.W, self.b, torch.rand(self.draw_shape)).backward()
+            self.optimiser.step()
+
+
+def _start(problem: Problem, seed: int):
+    """Xavier's normal start for each model by itself, (models, m, n)."""
+    spread = (2 / (problem.n + problem.m)) ** 0.5
+    shape = (problem.models, problem.m, problem.n)
+    return spread * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
 def loss_and_slope(W, b, x, importance, products: str):
     """The mean loss over the batch, a sum over features, and its gradient, by hand: half of what autograd redoes.
 
@@ -95,7 +133,7 @@ def _sum_outer(hidden, x):
 
 
 class Best:
-    """Samples last, one uniform draw for mask and value and for all models, gradient and AdamW in one compiled body.
+    """As Good, with what toysup does too: the gradient by hand, in one compiled body with AdamW, models in chunks.
 
     chunk: models that are trained together before the next ones start, so that their data stay in cache.
     """
@@ -104,10 +142,8 @@ class Best:
         self.draw_shape, self.seed = (problem.n, problem.batch), seed
         self.importance = torch.tensor(problem.importance, dtype=torch.float32)
         density = torch.tensor(problem.density, dtype=torch.float32)
-        generator = torch.Generator().manual_seed(seed)
-        spread = (2 / (problem.n + problem.m)) ** 0.5
-        W = spread * torch.randn((problem.models, problem.m, problem.n), generator=generator)
-        self.states = [_state(w, d) for w, d in zip(W.split(chunk), density.split(chunk), strict=True)]
+        parts = zip(_start(problem, seed).split(chunk), density.split(chunk), strict=True)
+        self.states = [_state(w, d) for w, d in parts]
         body = lambda *arguments: _step(*arguments, self.importance, products)
         self.step = torch.compile(body) if compiled else body
 
@@ -140,32 +176,35 @@ def _step(W, b, mean_W, square_W, mean_b, square_b, count, density, u, importanc
         p.sub_(ADAM["rate"] * (mean / whole_mean) / ((square / whole_square).sqrt() + ADAM["floor"]))
 
 
+def good(problem: Problem, compiled: bool):
+    """A Good that has run once, and notes."""
+    return _ready(lambda works: Good(problem, works), compiled)
+
+
 def fastest(problem: Problem, candidates, compiled: bool, steps: int, clock):
     """The fastest of (products, chunk) candidates in a short trial: (Best, how it is written, notes)."""
     tried, notes = [], []
     for products, chunk in candidates:
-        best, note = _ready(problem, products, min(chunk, problem.models), compiled)
-        notes += [note] if note and note not in notes else []
+        chunk = min(chunk, problem.models)
+        best, more = _ready(lambda works, p=products, c=chunk: Best(problem, p, c, works), compiled)
+        notes += more
         tried.append((min(clock(lambda best=best: best.run(steps)) for _ in range(3)), best, products, chunk))
     _, best, products, chunk = min(tried, key=lambda one: one[0])
-    how = f"{products}, {min(chunk, problem.models)} models at a time" + (
-        ", compiled" if compiled and not notes else ""
-    )
-    return best, how, notes
+    return best, f"{products}, {chunk} models at a time", list(dict.fromkeys(notes))
 
 
-def _ready(problem, products, chunk, compiled):
-    """A Best that has run once; not compiled, with a note, where torch.compile does not work on this machine."""
-    if not compiled:
-        best = Best(problem, products, chunk, False)
-        best.run(2)
-        return best, ""
-    logging.getLogger("torch").setLevel(logging.ERROR)
-    try:
-        best = Best(problem, products, chunk, True)
-        best.run(2)
-        return best, ""
-    except Exception as error:  # torch raises many kinds here: no compiler, no headers, an unknown system
-        torch.compiler.reset()
-        note = f"torch.compile did not work here ({type(error).__name__}), so the body ran uncompiled"
-        return _ready(problem, products, chunk, False)[0], note
+def _ready(make, compiled: bool):
+    """make(compiled), once it has run; not compiled, with a note, where torch.compile does not work on this machine."""
+    if compiled:
+        logging.getLogger("torch").setLevel(logging.ERROR)
+        try:
+            made = make(True)
+            made.run(2)
+            return made, []
+        except Exception as error:  # torch raises many kinds here: no compiler, no headers, an unknown system
+            torch.compiler.reset()
+            notes = [f"torch.compile did not work here ({type(error).__name__}), so PyTorch ran uncompiled"]
+            return _ready(make, False)[0], notes
+    made = make(False)
+    made.run(2)
+    return made, []

@@ -1,5 +1,6 @@
 """benchmarks/: the contenders compute what toysup computes, and a quick run measures and records."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -68,6 +69,19 @@ def test_recipe_is_toysup_s_loss(pytorch):
     assert_equal(recipe.W.grad.mT.numpy(), np.stack([one[1], two[1]]))
     assert_equal(recipe.b.grad.numpy(), np.stack([one[2], two[2]]))
     assert_equal(recipe.weights()[0], np.stack([W, 2 * W]))
+
+
+def test_good_pytorch_is_toysup_s_loss(pytorch):
+    import torch
+
+    W, b, x, importance = model()
+    stack = lambda a, other: torch.tensor(np.stack([a, other]), requires_grad=True)
+    parameters = stack(W, 2 * W), stack(b, -b)
+    loss = pytorch.batch_loss(*parameters, torch.tensor(np.stack([x, x])), torch.tensor(importance))
+    loss.sum().backward()
+    one, two = of_toysup(W, b, x, importance), of_toysup(2 * W, -b, x, importance)
+    found = [loss.detach(), *(p.grad for p in parameters)]
+    assert_equal([a.numpy() for a in found], [np.stack(pair) for pair in zip(one, two, strict=True)])
 
 
 @pytest.mark.parametrize("products", ["bmm", "sums"])
@@ -143,7 +157,8 @@ def test_a_missing_compiler_is_a_note(pytorch, monkeypatch):
     best, how, notes = pytorch.fastest(problem, [("bmm", 2), ("sums", 4)], True, 1, clock.seconds)
     assert isinstance(best, pytorch.Best)
     assert how.endswith("models at a time")
-    assert notes == ["torch.compile did not work here (RuntimeError), so the body ran uncompiled"]
+    assert notes == ["torch.compile did not work here (RuntimeError), so PyTorch ran uncompiled"]
+    assert pytorch.good(problem, True)[1] == notes
 
 
 # ---------------------------------------------------------------- measuring
@@ -223,6 +238,7 @@ def test_quick_run_with_torch(pytorch, capsys, tmp_path):
     assert "without PyTorch" not in out
     assert cases.A in out
     assert cases.B in out
+    assert cases.BEST in out
 
 
 def test_second_process_compiles_nothing(monkeypatch):
@@ -240,6 +256,35 @@ def test_second_process_compiles_nothing(monkeypatch):
     assert second == 0
     assert [t.met for t in targets if "anew" in t.what] == [True]
     assert len(tables[0].rows) == 1
+
+
+def test_make_bench_goes_on_without_pytorch(monkeypatch, capsys):
+    """Where pip cannot fetch PyTorch, one sentence says so, and the benchmarks run all the same."""
+    make, commands = load_make(), []
+
+    def no_network(*arguments, **_):
+        raise make.Stop("pip could not reach the package index.")
+
+    def spy(command, **_):
+        commands.append(command[1:])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(make, "setup", lambda *_: None)
+    monkeypatch.setattr(make, "has_torch", lambda: False)
+    monkeypatch.setattr(make, "pip", no_network)
+    monkeypatch.setattr(make.subprocess, "run", spy)
+    assert make.main(["bench", "--quick"]) == 0
+    assert "pip could not reach the package index. The benchmarks run without PyTorch." in capsys.readouterr().out
+    assert make.main(["bench", "--no-torch"]) == 0
+    assert "package index" not in capsys.readouterr().out
+    assert commands == [["-m", "benchmarks", "--quick"], ["-m", "benchmarks", "--no-torch"]]
+
+
+def load_make():
+    spec = importlib.util.spec_from_file_location("tools_make", ROOT / "tools" / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_it_says_what_it_can_do():

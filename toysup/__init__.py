@@ -1,4 +1,17 @@
-"""Toy models of superposition: train many at once, look at what they learned, check it against theory."""
+"""Toy models of superposition: train many at once, look at what they learned, check it against theory.
+
+Each module imports only modules above it in this list:
+
+check, runtime      errors for people; cores and compiled programs
+features            which features are active together; drawing inputs
+model, loss         forward pass and readouts; the expected loss, exact and sampled
+optimise, train     Adam and BFGS; many models in one compiled program
+geometry, theory    what shape a W has; closed forms that results are held against
+store, grid, dataset, sweep      labelled grids of models, in chunks that survive
+exercises           checks of the reader's answers
+marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
+preflight, notebook              is this machine ready; what every notebook imports
+"""
 
 from toysup import runtime as _runtime
 
