@@ -14,6 +14,10 @@ NO_TORCH = (
     "without PyTorch, (a) and (b) and the ratios to them are left out; it comes with `pip install torch`, or with "
     "the extra `benchmarks`"
 )
+BUSY = (
+    "other programs were using this machine when the run began: PyTorch's threads wait for each other at every "
+    "operation and suffer most from that, so ratios to it flatter toysup; run again on an idle machine"
+)
 
 
 def main(arguments: list[str] | None = None) -> dict:
@@ -35,6 +39,7 @@ def main(arguments: list[str] | None = None) -> dict:
         tables, targets, notes = tables + more_tables, targets + more_targets, notes + more_notes
         print("\n\n".join(map(report.table_text, more_tables)), end="\n\n", flush=True)
     loads.append(report.load())
+    notes += [BUSY] if report.busy(loads[0]) else []
     result = report.record(tables, targets, quick=options.quick, notes=notes, loads=loads)
     print(report.closing(result, targets), flush=True)
     path = options.output or FOLDER / time.strftime("%Y-%m-%d-%H%M%S.json")

@@ -126,6 +126,11 @@ def load() -> list[float] | None:
     return [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
+def busy(loads: list[float] | None) -> bool:
+    """Whether others took more than a quarter of the machine in the last minute."""
+    return bool(loads) and loads[0] > 0.25 * runtime.cores()
+
+
 def record(tables, targets, *, quick: bool, notes: list[str], loads: list) -> dict:
     """What goes into the JSON file."""
     return {

@@ -203,6 +203,13 @@ def test_targets(got, least, met):
     assert report.Target("speed", 5.0, float("nan"), least).met is None
 
 
+def test_a_busy_machine_is_told(monkeypatch):
+    monkeypatch.setattr(report.runtime, "cores", lambda: 8)
+    assert report.busy([2.5, 0.0, 0.0])
+    assert not report.busy([1.5, 9.0, 9.0])
+    assert not report.busy(None)
+
+
 # ---------------------------------------------------------------- a whole run
 
 
