@@ -105,8 +105,8 @@ def _lines(tables, sets, rule, dtype) -> Lines:
     which = np.repeat(np.arange(len(active)), [len(block[2]) for block in blocks])
     on = active.T[:, which]
     with jax.ensure_compile_time_eval():
-        start, end, on, weight = (jnp.asarray(a, dtype) for a in (start, end, on, weight))
-        return Lines(start, end, on, weight, jnp.asarray(which))
+        start, end, on, weight = (np.asarray(a, dtype) for a in (start, end, on, weight))
+        return jax.device_put(Lines(start, end, on, weight, which.astype(np.int32)))  # no program to compile
 
 
 def _skeleton(tables, sets) -> Features:
@@ -135,10 +135,13 @@ def _entry(table, k: int) -> int:
     return table[min(k, len(table) - 1)]
 
 
+_gauss_nodes = lru_cache(maxsize=None)(np.polynomial.legendre.leggauss)  # else computed again for every active set
+
+
 def _block(members: np.ndarray, n: int, nodes: int):
     """The lines of one active set: start (n, lines, n), end (n, lines, n), weight (lines,)."""
     rest = max(len(members) - 1, 0)
-    t, w = np.polynomial.legendre.leggauss(max(nodes, 1))
+    t, w = _gauss_nodes(max(nodes, 1))
     values = np.array(list(itertools.product((t + 1) / 2, repeat=rest)))
     weight = np.prod(np.array(list(itertools.product(w / 2, repeat=rest))), axis=1)
     start = np.zeros((n, len(weight), n))
@@ -179,7 +182,7 @@ def _mean_square(e0, e1):
 def _gauss(low, high, z0, z1, on, readout: Readout):
     """The same between two places of the line by eight Gauss nodes, for smooth readouts."""
     total = 0.0
-    for t, w in zip(*np.polynomial.legendre.leggauss(8), strict=True):
+    for t, w in zip(*_gauss_nodes(8), strict=True):
         place = low + (high - low) * (t + 1) / 2
         error = on * place - readout.function(z0 + place * (z1 - z0))
         total = total + w / 2 * (high - low) * error**2
@@ -313,9 +316,11 @@ def _expected_loss(W, b, features, importance, table, *, readout, how):
     return over_models(one, (W, b, features, importance), table, chunk=chunk_of(table))
 
 
-def chunk_of(table) -> int:
-    """How many models at a time keep a core's work in its cache."""
-    return 16 if table is None else max(1, min(64, 2**18 // max(1, table.on.size)))
+def chunk_of(table, drawn: int = 2**14) -> int:
+    """How many models at a time keep a core's work in its cache. drawn: numbers in the inputs of a model."""
+    if table is None:
+        return max(1, min(8, 2**18 // drawn))
+    return max(1, min(64, 2**18 // max(1, table.on.size)))
 
 
 def _flat(a, shape, keep: int):

@@ -120,7 +120,7 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
     repeat = lambda a: jnp.repeat(a, restarts, axis=0)
     tile = lambda a: jnp.tile(a, (models, *[1] * (a.ndim - 1)))
     problems = (*jax.tree.map(repeat, (features, importance)), *jax.tree.map(tile, start))
-    chunk = losses.chunk_of(tables[0])
+    chunk = losses.chunk_of(tables[0], n * batch if how in losses.DRAWN else 2**14)
     result = over_models(one, problems, (tables, rate, data_key), chunk=chunk)
     W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in result)
     reached = jnp.sum(loss <= loss.min(-1, keepdims=True) * (1 + REACHED) + 1e-9, axis=-1)
