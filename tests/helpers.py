@@ -1,4 +1,4 @@
-"""Tools of several tests: counting compilations, other processes, and a reference for the expected loss."""
+"""Tools of several tests: counting compilations, other processes, the ledger, a reference for the expected loss."""
 
 import contextlib
 import itertools
@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from scipy.special import erf
 from scipy.stats import qmc
+
+from toysup import ledger
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -42,6 +44,25 @@ def python(code: str, *arguments, home=None, **environ) -> subprocess.CompletedP
     settings |= {k: str(v) for k, v in environ.items()}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=300)
+
+
+# ------------------------------------------------------------ the ledger of claims
+
+
+@lru_cache(maxsize=1)
+def ledger_rows():
+    """The rows of data/ledger.toml."""
+    return ledger.read(ROOT / "data" / "ledger.toml")
+
+
+def confirm(name: str, number: float, control: float) -> None:
+    """Fail where a number measured now, or that of its control, is not what the ledger says within its error."""
+    row = ledger.find(ledger_rows(), name)
+    print(f"\n{name}: {number:.6g} (ledger {row.number} ± {row.error}), control {control:.6g} ({row.control_number})")
+    assert abs(number - row.number) <= row.error, f"{name}: {number}; the ledger has {row.number} ± {row.error}"
+    assert abs(control - row.control_number) <= row.control_error, (
+        f"{name}: control {control}; the ledger has {row.control_number} ± {row.control_error}"
+    )
 
 
 # ------------------------------------------------------------ the expected loss once more, and differently

@@ -8,7 +8,7 @@ model, loss         forward pass and readouts; the expected loss, exact and samp
 optimise, train     Adam and BFGS; many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
-exercises           checks of the reader's answers
+exercises, ledger   checks of the reader's answers; what was published and what holds
 marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
 preflight, notebook              is this machine ready; what every notebook imports
 """

@@ -276,7 +276,8 @@ def _block_diagonal(blocks, shape):
 def _numbers(key, shape) -> jax.Array:
     """Uniform numbers in [0, 1) from a keyed hash of a counter: training needs many, and quickly.
 
-    JAX's own generator would take a third of a training step. The hash is the finaliser `lowbias32`; the key offsets the counter and enters between the two multiplications.
+    JAX's own generator would take a third of a training step. The hash is the finaliser `lowbias32`; the key
+    offsets the counter and enters between the two multiplications.
     """
     offset, inner = jax.random.key_data(key).astype(jnp.uint32)[-2:]
     x = jnp.arange(math.prod(shape), dtype=jnp.uint32) * jnp.uint32(0x9E3779B9) + offset
