@@ -320,7 +320,7 @@ def chunk_of(table, drawn: int = 2**14) -> int:
     """How many models at a time keep a core's work in its cache. drawn: numbers in the inputs of a model."""
     if table is None:
         return max(1, min(8, 2**18 // drawn))
-    return max(1, min(64, 2**18 // max(1, table.on.size)))
+    return max(1, min(256, 60_000 // max(1, table.on.size)))
 
 
 def _flat(a, shape, keep: int):
