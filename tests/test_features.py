@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import kstest
 
 import toysup
-from toysup.features import combination_probability, combinations, moments, number_of_combinations
+from toysup.features import (
+    combination_probability,
+    combinations,
+    lowbias,
+    moments,
+    number_of_combinations,
+    threefry,
+)
 
 DRAWS = 2**17
 KINDS = {
@@ -168,3 +176,27 @@ def test_features_that_are_added_keep_their_order():
 def test_inside_jit_density_may_be_unknown():
     mean = jax.jit(lambda p: moments(toysup.independent(p, 3) + toysup.anticorrelated(1, 2, p))[0])
     assert np.allclose(mean(0.4), [0.2, 0.2, 0.2, 0.1, 0.1])
+
+
+# ------------------------------------------------------------------------------------------ the random numbers
+
+
+@pytest.mark.parametrize("uniform", [threefry, lowbias])
+def test_random_numbers_are_uniform_and_independent(uniform):
+    """Against the uniform distribution, their successors, other keys, and the keys training makes by folding in."""
+    keys = [jax.random.fold_in(jax.random.key(3), t) for t in range(8)] + [jax.random.key(0), jax.random.key(1)]
+    u = np.array([uniform(key, (4, DRAWS // 4)).ravel() for key in keys], np.float64)
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert all(kstest(row, "uniform").pvalue > 1e-4 for row in u)
+    bound = 4.5 / np.sqrt(DRAWS)
+    for lag in (1, 2, 3, 64, 1024, DRAWS // 4):
+        assert max(abs(np.corrcoef(row[lag:], row[:-lag])[0, 1]) for row in u) < 1.2 * bound
+    assert np.abs(np.corrcoef(u) - np.eye(len(u))).max() < bound
+    small = (u < 0.01).mean(1)  # what a density of 0.01 sees
+    assert np.abs(small - 0.01).max() < 4.5 * np.sqrt(0.01 * 0.99 / DRAWS)
+
+
+def test_control_a_counter_without_its_hash_is_not_independent():
+    u = np.arange(DRAWS) * 0.6180339887 % 1
+    assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) > 0.1

@@ -127,13 +127,35 @@ def check_features(features) -> None:
         raise TypeError(f"features must be made by independent, correlated or anticorrelated, got {features!r:.60}")
 
 
-def sample_columns(features: Features, batch: int, *, key) -> jax.Array:
-    """As `sample`, with inputs as columns, (..., n, batch): the layout in which `W @ x` is one wide product."""
-    draws = _uniform(features, batch, key)
+def threefry(key, shape) -> jax.Array:
+    """Uniform numbers in [0, 1) from JAX's own generator."""
+    return jax.random.uniform(key, shape, jnp.float32)
+
+
+def lowbias(key, shape) -> jax.Array:
+    """Uniform numbers in [0, 1) from a keyed hash of a counter: training needs many, and quickly.
+
+    `threefry` would take a third of a training step. The hash is the finaliser `lowbias32`; the key offsets the
+    counter and enters between the two multiplications.
+    """
+    offset, inner = jax.random.bits(key, (2,), jnp.uint32)  # keys as they come may differ in one bit
+    x = jnp.arange(math.prod(shape), dtype=jnp.uint32) * jnp.uint32(0x9E3779B9) + offset
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15) ^ inner) * jnp.uint32(0x846CA68B)
+    u = jax.lax.bitcast_convert_type(((x ^ (x >> 16)) >> 9) | jnp.uint32(0x3F800000), jnp.float32) - 1
+    return jax.lax.optimization_barrier(u).reshape(shape)  # else the hash is computed again for every model
+
+
+def sample_columns(features: Features, batch: int, *, key, uniform=threefry) -> jax.Array:
+    """As `sample`, with inputs as columns, (..., n, batch): the layout in which `W @ x` is one wide product.
+
+    uniform: where the random numbers come from, `threefry` or `lowbias`.
+    """
+    draws = _uniform(features, batch, key, uniform)
     return _columns(features, [u for u, _ in draws], [v for _, v in draws])
 
 
-def sample_active_columns(features: Features, batch: int, *, key) -> tuple[jax.Array, jax.Array]:
+def sample_active_columns(features: Features, batch: int, *, key, uniform=threefry) -> tuple[jax.Array, jax.Array]:
     """Inputs of which at least one feature is active, and how often an input is empty instead.
 
     Draws the first set that is active; sets before it are empty, sets after it are as always. For very sparse
@@ -147,11 +169,11 @@ def sample_active_columns(features: Features, batch: int, *, key) -> tuple[jax.A
     )
     none_before = jnp.cumprod(jnp.concatenate([jnp.ones_like(empty[..., :1]), empty], -1), -1)
     reached = jnp.cumsum(none_before[..., :-1] * (1 - empty), -1)  # probability that the first one is here or before
-    v = jax.random.uniform(first_key, (batch,), jnp.float32) * reached[..., -1:]
+    v = uniform(first_key, (batch,)) * reached[..., -1:]
     first = jnp.sum(v[..., None, :] >= reached[..., :-1, None], -2)
     place, at = jnp.arange(empty.shape[-1])[:, None], 0
     us, vs = [], []
-    for (u, values), q in zip(_uniform(features, batch, key), features.probabilities, strict=True):
+    for (u, values), q in zip(_uniform(features, batch, key, uniform), features.probabilities, strict=True):
         here = place[at : at + q.shape[-2]]
         forced = jnp.where(here == first[..., None, :], u * (1 - q[..., -1:]), u)
         us.append(jnp.where(here < first[..., None, :], 1.0, forced))
@@ -160,7 +182,7 @@ def sample_active_columns(features: Features, batch: int, *, key) -> tuple[jax.A
     return _columns(features, us, vs), none_before[..., -1]
 
 
-def _uniform(features: Features, batch: int, key):
+def _uniform(features: Features, batch: int, key, uniform):
     """For each group the uniform numbers that pick patterns, and those that give values where one is not enough."""
     draws = []
     for table, q, k in zip(
@@ -168,9 +190,9 @@ def _uniform(features: Features, batch: int, key):
     ):
         pick, values = jax.random.split(k)
         sets, size = q.shape[-2], len(table[0])
-        u = _numbers(pick, (sets, batch))
+        u = uniform(pick, (sets, batch))
         many = max(map(sum, table)) > 1
-        draws.append((u, _numbers(values, (sets, size, batch)) if many else None))
+        draws.append((u, uniform(values, (sets, size, batch)) if many else None))
     return draws
 
 
@@ -183,7 +205,7 @@ def _columns(features: Features, us, vs) -> jax.Array:
 
 def _patterns(table: np.ndarray, q: jax.Array, u: jax.Array, v: jax.Array | None) -> jax.Array:
     """One uniform number per set picks the pattern; what is left of it is uniform again and gives the value."""
-    if len(table) == 2 and v is None:
+    if table.shape == (2, 1):  # on or off
         p = q[..., 0, None]
         return jnp.where(u < p, u * (1 / p), 0.0)
     x, low = 0.0, jnp.zeros((*q.shape[:-1], 1), q.dtype)
@@ -271,17 +293,3 @@ def _block_diagonal(blocks, shape):
         out = out.at[..., at : at + size, at : at + size].set(block)
         at += size
     return out
-
-
-def _numbers(key, shape) -> jax.Array:
-    """Uniform numbers in [0, 1) from a keyed hash of a counter: training needs many, and quickly.
-
-    JAX's own generator would take a third of a training step. The hash is the finaliser `lowbias32`; the key
-    offsets the counter and enters between the two multiplications.
-    """
-    offset, inner = jax.random.key_data(key).astype(jnp.uint32)[-2:]
-    x = jnp.arange(math.prod(shape), dtype=jnp.uint32) * jnp.uint32(0x9E3779B9) + offset
-    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15) ^ inner) * jnp.uint32(0x846CA68B)
-    u = jax.lax.bitcast_convert_type(((x ^ (x >> 16)) >> 9) | jnp.uint32(0x3F800000), jnp.float32) - 1
-    return jax.lax.optimization_barrier(u).reshape(shape)  # else the hash is computed again for every model

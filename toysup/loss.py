@@ -27,6 +27,7 @@ from toysup.features import (
     moments,
     number_of_combinations,
     sample_active_columns,
+    threefry,
 )
 from toysup.model import Readout, get_readout, preactivation
 from toysup.runtime import over_models
@@ -212,24 +213,24 @@ def sampled_loss(W, b, features: Features, importance, readout: Readout, key, sa
     size = min(samples, 2**10)
 
     def one(_, k):
-        each = _stratified(W, b, features, importance, readout, k, size)
+        each = _stratified(W, b, features, importance, readout, k, size, threefry)
         return None, (each.mean(), each.std())
 
     _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, samples // size))
     return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / samples)
 
 
-def stratified_loss(W, b, features: Features, importance, readout: Readout, key, batch: int):
+def stratified_loss(W, b, features: Features, importance, readout: Readout, key, batch: int, uniform=threefry):
     """The mean loss of one model over `batch` drawn inputs with an active feature, and the empty one: a scalar.
 
     An estimate without bias of the expected loss; for sparse features it scatters less than `batch_loss`.
     """
-    return _stratified(W, b, features, importance, readout, key, batch).mean()
+    return _stratified(W, b, features, importance, readout, key, batch, uniform).mean()
 
 
-def _stratified(W, b, features, importance, readout, key, batch):
+def _stratified(W, b, features, importance, readout, key, batch, uniform):
     """For each drawn input: its loss and that of the empty input, each times its share of all inputs."""
-    x, empty = sample_active_columns(features, batch, key=key)
+    x, empty = sample_active_columns(features, batch, key=key, uniform=uniform)
     each = importance @ _errors(W, b, x, readout) ** 2
     return empty * (importance @ readout.function(b) ** 2) + (1 - empty) * each
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from toysup import check
 from toysup import loss as losses
-from toysup.features import Features, check_features, moments, sample_columns
+from toysup.features import Features, check_features, lowbias, moments, sample_columns
 from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
 from toysup.runtime import over_models
@@ -154,8 +154,9 @@ def _objective(features: Features, importance, readout: str, how: str, table, ba
         mean, covariance = moments(features)
         return lambda p, _: scale * losses.linear_loss(*p, mean, covariance, importance)
     if how == "active":
-        return lambda p, key: scale * losses.stratified_loss(*p, features, importance, get_readout(readout), key, batch)
-    draw = partial(sample_columns, features, batch)
+        rest = (features, importance, get_readout(readout))
+        return lambda p, key: scale * losses.stratified_loss(*p, *rest, key, batch, lowbias)
+    draw = partial(sample_columns, features, batch, uniform=lowbias)
     return lambda p, key: scale * losses.batch_loss(*p, draw(key=key), importance, get_readout(readout))
 
 

@@ -7,6 +7,7 @@ Source: Elhage et al. 2022, introduction and section 2.
 import jax
 import numpy as np
 import pytest
+from helpers import confirm
 
 import toysup
 from toysup import theory
@@ -114,6 +115,14 @@ def test_control_a_linear_model_represents_two_features_at_every_density():
     assert ((norms < 0.01) | (norms > 0.99)).all()
 
 
+def test_at_90_percent_sparsity_five_features_in_the_ledger(intro):
+    linear = toysup.train(
+        toysup.independent(0.1, 5), 2, importance=0.9 ** np.arange(5), readout="linear", restarts=20,
+        key=jax.random.key(0),
+    )  # fmt: skip
+    confirm("04-five-in-two", counts(intro[0.9].W)[2], counts(linear.W).mean())
+
+
 # ------------------------------------------------- (b) the linear model keeps the m most important features
 
 
@@ -147,6 +156,17 @@ def test_the_non_linearity_pays_when_features_are_sparse(p):
     print(f"\nReLU against linear: {ratio[0]:.3f} at p={p}, {ratio[1]:.4f} at p=1")
     assert ratio[0] < {0.05: 0.25, 0.3: 0.8}[p]
     assert 0.98 < ratio[1] < 1.0
+    if p == 0.05:
+        confirm("04-non-linearity-pays", ratio[0], ratio[1])
+
+
+def test_the_linear_model_in_the_ledger():
+    p, importance = 0.1, 0.9 ** np.arange(5)
+    features, closed = toysup.independent(p, 5), theory.linear_loss(p, importance, 2)
+    fit = toysup.train(features, 2, importance=importance, readout="linear", restarts=20, key=jax.random.key(3))
+    W, b = initial(20, 2, 5, key=jax.random.key(3))
+    untrained = toysup.expected_loss(W, b, features, importance=importance, readout="linear")
+    confirm("04-linear-keeps-the-top", float(fit.loss.mean() / closed), float(untrained.mean() / closed))
 
 
 # ------------------------------------------------------------- (c) twenty features in five dimensions
@@ -174,6 +194,7 @@ def test_more_features_are_represented_the_sparser_they_are(twenty):
     assert (np.mean(counts(twenty.W), -1)[1:] > 6.5).all()
     W, _ = initial(16, 5, 20, key=jax.random.key(0))  # control: what is represented is learned
     assert (counts(W) > 10).all()
+    confirm("04-sparser-holds-more", counts(twenty.W[3]).mean(), counts(twenty.W[0]).mean())
 
 
 def test_ten_features_as_five_digons_and_a_rival(twenty):
@@ -241,6 +262,9 @@ def test_the_pentagon_and_how_often_it_is_missed():
     print("\nshare of starts that miss the pentagon:", np.round(missed, 3).tolist())
     assert all(0.08 < share < 0.40 for share in missed)
     assert 0.15 < np.mean(missed) < 0.32
+    dense = toysup.train(toysup.independent(1.0, 5), 2, restarts=RESTARTS, key=jax.random.key(0))
+    shape = [len(c) == 10 and np.abs(c - regular).max() < 0.01 for c in map(cosines, dense.W)]
+    confirm("04-pentagon", 1 - np.mean(missed), np.mean(shape))
 
 
 def test_control_no_pentagon_when_features_are_dense():
@@ -254,13 +278,20 @@ def test_control_no_pentagon_when_features_are_dense():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sampled_training_ends_at_the_same_loss(seed):
-    """The best of 8 starts, evaluated exactly: at most 1 % above exact training at densities 0.05 to 0.5."""
+    """The best of 32 starts, evaluated exactly: at most 1 % above exact training at densities 0.05 to 0.5.
+
+    At density 0.5 a quarter of the starts get there, sampled or exact: the best of 8 misses it once in eight times.
+    """
     p = np.array([[0.05], [0.2], [0.5]])
     features, importance = toysup.independent(p, 5), 0.9 ** np.arange(5)
     exact = toysup.train(features, 2, importance=importance, restarts=RESTARTS, key=jax.random.key(seed)).best()
-    drawn = toysup.train(features, 2, importance=importance, objective="sampled", key=jax.random.key(seed))
-    loss = toysup.expected_loss(drawn.W, drawn.b, toysup.independent(p[:, None], 5), importance=importance).min(-1)
-    excess = np.asarray(loss / exact.loss) - 1
+    key = jax.random.key(seed)
+    drawn = toysup.train(features, 2, importance=importance, objective="sampled", restarts=32, key=key)
+    loss = toysup.expected_loss(drawn.W, drawn.b, toysup.independent(p[:, None], 5), importance=importance)
+    share = np.asarray(loss < 1.01 * exact.loss[:, None]).mean(1)
+    assert (share > 0.03).all()
+    print("\nshare of sampled starts within 1 %:", np.round(share, 3).tolist())
+    excess = np.asarray(loss.min(-1) / exact.loss) - 1
     print("\nexcess loss of sampled training at p = 0.05, 0.2, 0.5:", np.round(excess, 5).tolist())
     assert (excess > -1e-4).all()
     assert (excess < 0.01).all()
