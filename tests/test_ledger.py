@@ -99,3 +99,12 @@ def test_a_number_that_moved_is_noticed(monkeypatch):
         confirm("04-example", 0.2, 0.9)
     with pytest.raises(AssertionError):
         confirm("04-example", float("nan"), 1.0)
+
+
+def test_a_row_is_readable():
+    text = ledger.row(ledger.Claim(**GOOD | {"verdict": "holds if", "but": "sparse enough", "published": "0.3"}), 60)
+    assert text.splitlines()[0] == "04-example: HOLDS IF"
+    assert "But: sparse enough" in text
+    assert "0.2 ± 0.01; published: 0.3, 8 seeds." in " ".join(text.split())
+    assert "dense features: 1 ± 0.01." in text
+    assert max(map(len, text.splitlines())) <= 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -97,3 +98,22 @@ def verdicts(claims) -> dict[str, int]:
     """How many claims got each verdict."""
     count = Counter(claim.verdict for claim in claims)
     return {verdict: count[verdict] for verdict in VERDICTS}
+
+
+def row(claim: Claim, width: int = 100) -> str:
+    """A claim as a few lines of text, for people."""
+    seeds = f", {claim.seeds} seeds" if claim.seeds else ""
+    published = f"; published: {claim.published}" if claim.published else ""
+    parts = [f"{claim.name}: {claim.verdict.upper()}", claim.statement]
+    parts += [f"But: {claim.but}"] if claim.but else []
+    parts += [
+        f"Here: {claim.quantity}: {_with_error(claim.number, claim.error)}{published}{seeds}.",
+        f"Control: {claim.control}: {_with_error(claim.control_number, claim.control_error)}.",
+        f"Source: {claim.source}.",
+    ]
+    fill = textwrap.TextWrapper(width, initial_indent="    ", subsequent_indent="        ").fill
+    return "\n".join([parts[0], *map(fill, parts[1:])])
+
+
+def _with_error(number: float, error: float) -> str:
+    return f"{number:g} ± {error:g}" if error else f"{number:g}"
