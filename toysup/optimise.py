@@ -29,22 +29,23 @@ def adam(objective, start, rate, steps: int, *, key):
     return parameters
 
 
-def bfgs(objective, start, steps: int):
+def bfgs(objective, start, steps: int, longest: float = LONGEST_STEP):
     """The quasi-Newton method of Broyden, Fletcher, Goldfarb and Shanno, one evaluation per step.
 
     A step that does not lower the objective is not taken; the next one is shorter. What the rejected point told
     about the curvature is kept. objective: parameters -> scalar, without noise. start: pytree of parameters.
-    Returns the parameters after `steps` steps. Source: Nocedal & Wright, Numerical Optimization, section 6.1.
+    longest: the longest step, in parameter space. Returns the parameters after `steps` steps.
+    Source: Nocedal & Wright, Numerical Optimization, section 6.1.
     """
     x, unravel = ravel_pytree(start)
     value_and_slope = jax.value_and_grad(lambda v: objective(unravel(v)))
     value, slope = value_and_slope(x)
     identity = jnp.eye(x.size, dtype=x.dtype)
-    inverse = identity * 0.3 / jnp.maximum(jnp.linalg.norm(slope), 1e-6)
+    inverse = identity * min(0.3, longest) / jnp.maximum(jnp.linalg.norm(slope), 1e-6)
 
     def step(carry, _):
         x, value, slope, inverse, scale = carry
-        move = _downhill(inverse, slope, scale)
+        move = _downhill(inverse, slope, scale, longest)
         new_value, new_slope = value_and_slope(x + move)
         better = new_value <= value + 1e-4 * (move @ slope)
         inverse = _update(inverse, move, new_slope - slope)
@@ -57,11 +58,11 @@ def bfgs(objective, start, steps: int):
     return unravel(x)
 
 
-def _downhill(inverse, slope, scale):
-    """The Newton step, or the steepest descent where rounding has made it point uphill; never longer than 1."""
+def _downhill(inverse, slope, scale, longest):
+    """The Newton step, or the steepest descent where rounding has made it point uphill; never longer than allowed."""
     move = -inverse @ slope
     move = scale * jnp.where(move @ slope < 0, move, -slope)
-    return move * jnp.minimum(1.0, LONGEST_STEP / jnp.maximum(jnp.linalg.norm(move), 1e-30))
+    return move * jnp.minimum(1.0, longest / jnp.maximum(jnp.linalg.norm(move), 1e-30))
 
 
 def _update(inverse, move, change):

@@ -1,0 +1,108 @@
+"""One feature that differs, and where two curves cross."""
+
+import jax
+import numpy as np
+import pytest
+
+import toysup
+from toysup.branches import branch, crossing, one_differs
+
+KEY = jax.random.key(0)
+
+
+def test_one_feature_differs():
+    assert np.allclose(one_differs(0.1, 0.5).density, [0.05, 0.1, 0.1, 0.1, 0.1])
+    assert np.allclose(one_differs(0.1, 4, n=3, feature=2).density, [0.1, 0.1, 0.4])
+    assert np.allclose(one_differs(0.1, 10).density, [1, 0.1, 0.1, 0.1, 0.1])
+
+
+def test_axes_broadcast():
+    features = one_differs(np.array([[0.1], [0.2]]), np.array([1.0, 2.0, 3.0]), n=2)
+    assert features.shape == (2, 3)
+    assert np.allclose(features.density[1], [[0.2, 0.2], [0.4, 0.2], [0.6, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0.0, 1.0), "density must lie"),
+        ((0.1, 0.0), "ratio must be above 0, got 0"),
+        ((0.1, -2.0), "ratio must be above 0, got -2"),
+        ((0.1, np.nan), "ratio must be finite"),
+        ((0.1, 11.0), "at most 1, got 1.1"),
+        (([0.1, 0.2], [1.0, 2.0, 3.0]), "do not fit together"),
+        ((0.1, 1.0, 0), "n must"),
+        ((0.1, 1.0, 5, 5), "feature must lie between 0 and 4, got 5"),
+        ((0.1, 1.0, 5, -1), "feature must"),
+    ],
+)
+def test_bad_features_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        one_differs(*arguments)
+
+
+@pytest.mark.parametrize("count", [3, 4, 9, 40])
+def test_the_crossing_of_two_parabolas_is_exact(count):
+    x = np.linspace(0.5, 2.5, count)
+    found = crossing(x, x**2, 2 + 0 * x)
+    assert np.isclose(found.x, np.sqrt(2), rtol=1e-9)
+    assert np.isclose(found.y, 2, rtol=1e-9)
+    assert np.allclose(found.slopes, (2 * np.sqrt(2), 0), atol=1e-9)
+    again = crossing(x, 2 + 0 * x, x**2)
+    assert np.isclose(again.x, found.x)
+    assert np.allclose(again.slopes, found.slopes[::-1], atol=1e-9)
+
+
+def test_the_crossing_of_smooth_curves_is_close():
+    x = np.linspace(0, 2, 21)
+    found = crossing(x, np.exp(x), 3 + 0 * x)
+    assert abs(found.x - np.log(3)) < 1e-4
+    assert abs(found.slopes[0] - 3) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("x", "first", "second", "words"),
+    [
+        ([0.0, 1.0], [0.0, 1.0], [1.0, 0.0], "at least three"),
+        ([0.0, 2.0, 1.0], [0.0, 1.0, 2.0], [1.0, 1.0, 1.0], "increase"),
+        ([0.0, 1.0, 2.0], [0.0, 1.0], [1.0, 1.0, 1.0], r"must have shape \(3,\)"),
+        ([0.0, 1.0, 2.0], [0.0, 1.0, 2.0], [5.0, 5.0, 5.0], "0 times"),
+        ([0.0, 1.0, 2.0], [0.0, 2.0, 0.0], [1.0, 1.0, 1.0], "2 times"),
+        ([0.0, 1.0, 2.0], [0.0, np.nan, 2.0], [1.0, 1.0, 1.0], "first must be finite"),
+    ],
+)
+def test_curves_without_one_crossing_are_refused(x, first, second, words):
+    with pytest.raises(ValueError, match=words):
+        crossing(x, first, second)
+
+
+@pytest.mark.parametrize(("plan", "kept"), [("pentagon", 5), ("digons", 4), ("silent digons", 4)])
+def test_branches_keep_their_plan_and_their_order(plan, kept):
+    ratios = np.geomspace(0.5, 0.3, 5)
+    path = branch(plan, 0.05, ratios, key=KEY)
+    assert path.W.shape == (5, 2, 5)
+    assert (np.linalg.norm(path.W, axis=1) > 0.5).sum(-1).tolist() == [kept] * 5
+    assert np.allclose(path.loss, toysup.expected_loss(path.W, path.b, one_differs(0.05, ratios)), rtol=1e-5)
+    assert (np.diff(path.loss) < 0).all()
+    assert (np.asarray(path.b[:, 0]) > 0).all() == (plan == "digons")
+
+
+def test_the_silent_feature_costs_more():
+    mean, silent = (branch(plan, 0.05, np.geomspace(0.5, 0.3, 5), key=KEY).loss for plan in ("digons", "silent digons"))
+    own = 0.05 * np.geomspace(0.5, 0.3, 5)
+    assert np.allclose(silent - mean, own**2 / 4, rtol=0.02)  # E[x²] in place of the variance
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("square", 0.05, [1.0, 0.9]), "plan must be one of 'pentagon', 'digons', 'silent digons'; got 'square'"),
+        (("pentagon", 0.05, 1.0), "ratios must be a flat sequence"),
+        (("pentagon", 0.05, [1.0, 30.0]), "at most 1, got 1.5"),
+        (("pentagon", [[0.05], [0.1]], [1.0, 0.9]), "density must be one number"),
+        (("pentagon", np.nan, [1.0, 0.9]), "density must be finite"),
+    ],
+)
+def test_bad_branches_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        branch(*arguments, key=KEY)
