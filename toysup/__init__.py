@@ -7,6 +7,7 @@ features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
 optimise, train     Adam and BFGS; many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
+phases, follow      where one plan gives way to another; a solution along a path
 follow, branches    a solution along a path; two plans of five features as one of them changes
 recipe              training as people do it
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
