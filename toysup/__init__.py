@@ -8,9 +8,8 @@ model, loss         forward pass and readouts; the expected loss, exact and samp
 optimise, train     Adam and BFGS; many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
 phases, follow      where one plan gives way to another; a solution along a path
-follow, branches    a solution along a path; two plans of five features as one of them changes
-recipe              training as people do it
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
+branches, recipe    two plans of five features as one of them changes; training as people do it
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 exercises, ledger   checks of the reader's answers; what was published and what holds
 marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
