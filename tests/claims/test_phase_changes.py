@@ -91,7 +91,7 @@ def test_where_three_plans_meet():
 
 def test_the_fifth_plan():
     """Loss of the best triangle over that of the best other arrangement, at r = 1 and p = 4/7; control: p = 0.4."""
-    fit = toysup.train(toysup.independent(np.array([[4 / 7], [0.4]]), 3), 2, restarts=96, key=KEY)
+    fit = toysup.train(toysup.independent(np.array([[4 / 7], [0.4]]), 3), 2, restarts=256, key=KEY)
     plan, loss = phases.nearest_plan(fit.W), np.asarray(fit.loss)
     ratio = [a[k == 4].min() / a[k != 4].min() for a, k in zip(loss, plan, strict=True)]
     confirm("05-fifth-plan", *ratio)
