@@ -6,6 +6,9 @@ import pytest
 from toysup import exercises
 
 ANSWERS = {  # worked out by hand
+    "partner_correlation": 0.4 / 0.8,
+    "merged_triple": 0.3 * 2 / 12,
+    "free_dimensions": 3 * 2,
     "antipodal_loss": 2 * 0.2**2 / 6,
     "pentagon_dimensionality": 0.4,
     "misread_pairs": 14,
