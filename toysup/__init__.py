@@ -13,6 +13,7 @@ phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
 branches, recipe    two plans of five features as one of them changes; training as people do it
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
+autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 exercises, ledger   checks of the reader's answers; what was published and what holds
 marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
 preflight, notebook              is this machine ready; what every notebook imports

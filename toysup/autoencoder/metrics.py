@@ -1,0 +1,231 @@
+"""What a dictionary is worth: sparsity, reconstruction, and recovery where the true features are known.
+
+Latents are arrays a (inputs, latents), activations h (inputs, d), dictionaries D (latents, d) and true directions
+(features, d). Each definition avoids a slip that toolkits have made; the tests name it. Everything runs in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from toysup import check
+
+ULTRALOW = 1e-4
+
+
+def l0(a) -> float:
+    """The mean number of active latents per input: a (inputs, latents)."""
+    return float((_table("a", a) > 0).sum(1).mean())
+
+
+def density(a) -> np.ndarray:
+    """The share of inputs on which each latent is active: a (inputs, latents) -> (latents,)."""
+    return (_table("a", a) > 0).mean(0)
+
+
+class Counts(NamedTuple):
+    """Latents that are never active, hardly ever, and alive; on how many inputs that was looked at."""
+
+    dead: int
+    ultralow: int
+    alive: int
+    inputs: int
+
+
+def counts(a, low: float = ULTRALOW) -> Counts:
+    """How many latents are dead, of ultra-low density (above 0, below `low`), and alive on these inputs."""
+    share = density(a)
+    dead, ultralow = int((share == 0).sum()), int(((share > 0) & (share < low)).sum())
+    return Counts(dead, ultralow, len(share) - dead, len(a))
+
+
+def explained_variance(h, rebuilt) -> float:
+    """1 - Σ|h - h'|² / Σ|h - mean|²: 0 for the mean as an answer, 1 for a perfect one. Sums over all inputs."""
+    h, rebuilt = _alike(h, rebuilt)
+    return float(1 - ((h - rebuilt) ** 2).sum() / ((h - h.mean(0)) ** 2).sum())
+
+
+def shrinkage(h, rebuilt) -> float:
+    """Σ h'·h / Σ |h|²: 1 where reconstructions are neither too short nor too long along their inputs."""
+    h, rebuilt = _alike(h, rebuilt)
+    return float((h * rebuilt).sum() / (h**2).sum())
+
+
+def loss_recovered(original: float, rebuilt: float, ablated: float) -> float:
+    """(ablated - rebuilt) / (ablated - original), from mean losses of a model.
+
+    original: its own. rebuilt: with reconstructed activations. ablated: with activations set to 0 or to their mean;
+    state which. Errors: ValueError where ablation does not cost anything.
+    """
+    if not ablated > original:
+        raise ValueError(f"ablated must be a larger loss than original, got {ablated} and {original}")
+    return float((ablated - rebuilt) / (ablated - original))
+
+
+# ------------------------------------------------------------------------------------------ directions
+
+
+def cosines(D, truth) -> np.ndarray:
+    """Cosines between dictionary rows and true directions, (latents, features); rows of zeros give 0."""
+    D, truth = _table("D", D), _table("truth", truth)
+    if D.shape[1] != truth.shape[1]:
+        raise ValueError(f"D and truth must live in the same space, got {D.shape} and {truth.shape}")
+    unit = lambda A: A / np.maximum(np.linalg.norm(A, axis=1, keepdims=True), 1e-12)
+    return unit(D) @ unit(truth).T
+
+
+class Mmcs(NamedTuple):
+    """Mean max cosine similarity, from the truth to the dictionary (recall) and back (precision)."""
+
+    recall: float
+    precision: float
+
+
+def mmcs(D, truth) -> Mmcs:
+    """For each feature its best latent, for each latent its best feature; hand in the rows of living latents.
+
+    Source: Sharkey et al. 2022, who report the recall.
+    """
+    C = cosines(D, truth)
+    return Mmcs(float(C.max(0).mean()), float(C.max(1).mean()))
+
+
+def matched(D, truth, *, signed: bool = True) -> np.ndarray:
+    """The cosines of the best one-to-one matching, (min(latents, features),), largest first.
+
+    signed: a latent that points the other way is no match, since latents are never negative. False takes absolute
+    values, as the published mean correlation coefficient does. Between two seeds' dictionaries: their stability.
+    """
+    C = cosines(D, truth)
+    C = C if signed else np.abs(C)
+    return np.sort(C[linear_sum_assignment(C, maximize=True)])[::-1]
+
+
+def recovered(D, truth, at: float = 0.9) -> float:
+    """The share of features that have a latent of their own with a cosine above `at`."""
+    return float((matched(D, truth) > at).sum() / len(truth))
+
+
+def uniqueness(D, truth) -> float:
+    """How many different features are the nearest one of some latent, over the number of latents."""
+    return float(len(np.unique(cosines(D, truth).argmax(1))) / len(D))
+
+
+# ------------------------------------------------------------------------------------------ firing
+
+
+class Scores(NamedTuple):
+    """How well a latent's firing tells a label: three arrays (latents, labels)."""
+
+    f1: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+def firing(a, labels, threshold: float = 0.0) -> Scores:
+    """F1, precision and recall of every latent for every label.
+
+    a: (inputs, latents). labels: (inputs, labels), active where positive. threshold: a latent counts as firing above
+    this share of its own maximum. A label of share q has an F1 of 2q / (1 + q) with a latent that always fires:
+    print it beside.
+    """
+    a, labels = _table("a", a), _table("labels", labels) > 0
+    if len(a) != len(labels):
+        raise ValueError(f"a and labels must have as many inputs, got {len(a)} and {len(labels)}")
+    fires = a > threshold * a.max(0)
+    both = fires.T.astype(np.float32) @ labels.astype(np.float32)
+    fired, there = fires.sum(0)[:, None], labels.sum(0)
+    ratio = lambda x, y: np.divide(x, y, out=np.zeros(both.shape), where=np.broadcast_to(y > 0, both.shape))
+    return Scores(ratio(2 * both, fired + there), ratio(both, fired + 0 * there), ratio(both, there + 0 * fired))
+
+
+def chance(labels) -> np.ndarray:
+    """The F1 of a latent that always fires, for each label: (inputs, labels) -> (labels,)."""
+    share = (_table("labels", labels) > 0).mean(0)
+    return 2 * share / (1 + share)
+
+
+def union(a, label, k: int, threshold: float = 0.0) -> float:
+    """The F1 of the best `k` latents that fire for one label together, added one at a time.
+
+    a: (inputs, latents). label: (inputs,). Shows a feature that is split among latents.
+    """
+    a, label, k = _table("a", a), np.asarray(label) > 0, check.count("k", k)
+    fires, got, best = a > threshold * a.max(0), np.zeros(len(label), bool), 0.0
+    for _ in range(k):
+        together = fires | got[:, None]
+        f1 = 2 * (together & label[:, None]).sum(0) / np.maximum(together.sum(0) + label.sum(), 1)
+        if f1.max() <= best:
+            break
+        best, got = float(f1.max()), together[:, f1.argmax()]
+    return best
+
+
+def absorption(a, x, parent: int, child: int, D=None, truth=None) -> float:
+    """How much more often the parent's latent is silent when the child is active too: 0 without absorption, 1 at most.
+
+    a: (inputs, latents), x: (inputs, features) true values. The parent's latent is the one whose direction is nearest
+    (with D and truth) or whose firing has the best F1. Source: Chanin et al. 2024, exact here since x is known.
+    Errors: ValueError where parent and child are never active together, or the parent never alone.
+    """
+    a, x = _table("a", a), _table("x", x)
+    main = (cosines(D, truth) if D is not None else firing(a, x).f1)[:, parent].argmax()
+    silent, on, with_child = a[:, main] <= 0, x[:, parent] > 0, x[:, child] > 0
+    if not (on & with_child).any() or not (on & ~with_child).any():
+        raise ValueError(f"features {parent} and {child} must be active together and {parent} also alone")
+    return float(silent[on & with_child].mean() - silent[on & ~with_child].mean())
+
+
+def hedging(narrow, wide) -> float:
+    """How far the latents of a narrow dictionary lie in the directions that a wider one gives to others.
+
+    narrow: (latents, d). wide: (more latents, d), its first rows grown from the same starts. Of the way each row moved,
+    the share inside the span of the added rows, against the share of a random direction: 0 where it moved at random,
+    1 where the narrow latents had mixed in what the added latents now hold. Source: Chanin et al. 2025.
+    """
+    narrow, wide = _table("narrow", narrow), _table("wide", wide)
+    k, d = narrow.shape
+    if wide.shape[0] <= k or wide.shape[1] != d:
+        raise ValueError(
+            f"wide must have more rows than narrow, in the same space; got {wide.shape} and {narrow.shape}"
+        )
+    added = np.linalg.svd(wide[k:], full_matrices=False)[2][: np.linalg.matrix_rank(wide[k:])]
+    if len(added) >= d:
+        raise ValueError(f"the {wide.shape[0] - k} added latents span all {d} dimensions: hedging says nothing here")
+    moved = narrow - wide[:k]
+    share = ((moved @ added.T) ** 2).sum() / max((moved**2).sum(), 1e-30)
+    baseline = len(added) / d
+    return float((share - baseline) / (1 - baseline))
+
+
+# ------------------------------------------------------------------------------------------ baselines
+
+
+def random_dictionary(latents: int, d: int, *, seed: int) -> np.ndarray:
+    """Random directions, (latents, d)."""
+    D = np.random.default_rng(seed).normal(size=(check.count("latents", latents), check.count("d", d)))
+    return D / np.linalg.norm(D, axis=1, keepdims=True)
+
+
+def principal_directions(h) -> np.ndarray:
+    """The principal components of activations and their opposites, (2 d, d): a latent is never negative."""
+    h = _table("h", h)
+    V = np.linalg.svd(h - h.mean(0), full_matrices=False)[2]
+    return np.concatenate([V, -V])
+
+
+def _table(name: str, x) -> np.ndarray:
+    x = np.asarray(check.numbers(name, x))
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have two axes, got shape {x.shape}")
+    return x
+
+
+def _alike(h, rebuilt):
+    h, rebuilt = _table("h", h), _table("rebuilt", rebuilt)
+    if h.shape != rebuilt.shape:
+        raise ValueError(f"h and rebuilt must have the same shape, got {h.shape} and {rebuilt.shape}")
+    return h, rebuilt

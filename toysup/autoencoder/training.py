@@ -1,0 +1,221 @@
+"""Train many sparse autoencoders at once: over the sparsity, the width and the seed, in one compiled program."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from toysup import check
+from toysup.autoencoder.variants import COUNTED, VARIANTS, Autoencoder, auxiliary, dictionary, initial, loss
+from toysup.features import Features, check_features, lowbias, sample_columns
+from toysup.runtime import over_models
+
+DEAD = ("none", "resample", "auxiliary", "both")
+ROUNDS = 10  # training is cut into so many rounds
+IDLE = 1e-4  # a latent of a lower density in one round is idle at its end
+WARM_UP = 0.2  # share of the steps over which the penalty grows to its full weight
+SCALE_SAMPLE = 2**14
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["features", "W"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Hidden:
+    """Hidden activations of a toy model as a source of inputs, drawn anew at every step: h = W x.
+
+    features: n features, without batch axes. W: (m, n).
+    """
+
+    features: Features
+    W: jax.Array
+
+
+def train(
+    source,
+    latents: int,
+    *,
+    variant: str = "relu",
+    sparsity,
+    width=None,
+    seeds: int = 1,
+    steps: int = 2000,
+    learning_rate: float = 3e-3,
+    batch: int = 512,
+    dead: str = "none",
+    frozen: bool = False,
+    key,
+) -> Autoencoder:
+    """Train sparse autoencoders on activations.
+
+    source: activations, an array (inputs, d) from which batches are drawn, or `Hidden` of a toy model.
+    latents: size of the dictionary. variant: one of `VARIANTS`. sparsity: scalar or (...), one autoencoder for each:
+        the number of latents per input for topk, batchtopk and matryoshka, the weight of the penalty for the others
+        (inputs are scaled to a mean squared distance of 1 from their mean). width: scalar or (...), how many of the
+        latents are used (default: all); sizes differ within one program. seeds: random starts for each.
+    steps, learning_rate: of Adam, whose rate falls to 0 as a cosine. batch: inputs per step.
+    dead: what is done about latents that are never active: "none", "resample" (Bricken et al. 2023: start again at
+        inputs that are rebuilt badly), "auxiliary" (Gao et al. 2024: they learn the residual), "both".
+    frozen: keep the random dictionary and train only the rest: the baseline of a table.
+    key: a JAX random key.
+    Returns an Autoencoder with batch axes (..., seeds). Errors: ValueError or TypeError that names the argument,
+    before anything is compiled.
+    """
+    source = check_source(source)
+    latents, seeds, steps = check.count("latents", latents), check.count("seeds", seeds), check.count("steps", steps)
+    batch, rate = check.count("batch", batch), check.positive("learning_rate", learning_rate, most=1.0)
+    check.choice("variant", variant, VARIANTS)
+    check.choice("dead", dead, DEAD)
+    check.key(key)
+    sparsity = _sparsity(variant, sparsity, latents)
+    width = _width(width, latents)
+    shape = check.broadcastable("sparsity and width", sparsity.shape, width.shape)
+    check.room(f"{latents} latents for {int(np.prod(shape)) * seeds} autoencoders", 16 * batch * latents * seeds)
+    each = [np.broadcast_to(a, shape).ravel().repeat(seeds) for a in (sparsity, width)]
+    models = _train(
+        source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
+        latents=latents, variant=variant, seeds=seeds, steps=steps, batch=batch, dead=dead, frozen=bool(frozen),
+    )  # fmt: skip
+    return jax.tree.map(lambda a: a.reshape(*shape, seeds, *a.shape[1:]), models)
+
+
+def check_source(source):
+    """`Hidden`, or an array (inputs, d) of finite numbers; else an error for people."""
+    if isinstance(source, Hidden):
+        check_features(source.features)
+        W = check.numbers("W", source.W)
+        if W.ndim != 2 or W.shape[1] != source.features.n or source.features.shape:
+            raise ValueError(f"Hidden needs W (m, {source.features.n}) and features without batch axes; got {W.shape}")
+        return Hidden(source.features, jnp.asarray(W, jnp.float32))
+    rows = check.numbers("source", source)
+    if rows.ndim != 2 or len(rows) < 2:
+        raise ValueError(f"source must have shape (inputs, d) with at least two inputs, got {rows.shape}")
+    if np.ptp(rows, axis=0).max() == 0:
+        raise ValueError("source is the same input again and again: there is nothing to explain")
+    return jnp.asarray(rows, jnp.float32)
+
+
+def _sparsity(variant, sparsity, latents):
+    sparsity = check.numbers("sparsity", sparsity)
+    if (sparsity < 0).any() or (variant in COUNTED and ((sparsity < 1) | (sparsity > latents)).any()):
+        allowed = f"between 1 and {latents}, a number of latents" if variant in COUNTED else "not negative, a weight"
+        raise ValueError(f"sparsity of {variant} must be {allowed}; got {np.min(sparsity):g} to {np.max(sparsity):g}")
+    return np.asarray(sparsity, np.float32)
+
+
+def _width(width, latents):
+    width = check.numbers("width", latents if width is None else width)
+    if ((width < 1) | (width > latents) | (width % 1 != 0)).any():
+        raise ValueError(f"width must be a whole number between 1 and latents={latents}, got {width.tolist()}")
+    return np.asarray(width, np.int32)
+
+
+# ------------------------------------------------------------------------------------------ the program
+
+
+@partial(jax.jit, static_argnames=("latents", "variant", "seeds", "steps", "batch", "dead", "frozen"))
+def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps, batch, dead, frozen):
+    start_key, data_key, scale_key = jax.random.split(key, 3)
+    sample = draw(source, SCALE_SAMPLE, scale_key)
+    mean = sample.mean(0)
+    scale = jnp.sqrt(jnp.sum((sample - mean) ** 2, -1).mean())
+    which = jnp.tile(jnp.arange(seeds), len(sparsity) // seeds)
+
+    def one(problem, shared):
+        (sparsity, width, which), (source, mean, scale, rate) = problem, shared
+        model = initial(latents, sample.shape[1], variant, sparsity, key=jax.random.fold_in(start_key, which))
+        model = dataclasses.replace(model, c=mean / scale)
+        inputs = lambda key: draw(source, batch, key) / scale
+        alive = jnp.arange(latents) < width
+        model = _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, data_key)
+        return _unscaled(model, scale, alive)
+
+    return over_models(one, (sparsity, width, which), (source, mean, scale, rate), chunk=4)
+
+
+def draw(source, batch: int, key) -> jax.Array:
+    """Inputs from a source, (batch, d)."""
+    if isinstance(source, Hidden):
+        return (source.W @ sample_columns(source.features, batch, key=key, uniform=lowbias)).T
+    return source[jax.random.randint(key, (batch,), 0, len(source))]
+
+
+def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
+    """Rounds of Adam; between them dead latents may start again."""
+    rule, per_round = optax.scale_by_adam(b1=0.9, b2=0.999), -(-steps // ROUNDS)
+    counted = model.variant in COUNTED
+
+    def step(carry, t):
+        model, state, active, idle = carry
+        weight = sparsity if counted else sparsity * jnp.minimum(1.0, (t + 1) / (WARM_UP * steps))
+        slope, (fires, cut) = _slope(model, inputs(jax.random.fold_in(key, t)), weight, alive, idle, dead, frozen)
+        update, state = rule.update(slope, state)
+        size = rate * (1 + jnp.cos(jnp.pi * jnp.minimum(t / steps, 1.0))) / 2
+        model = optax.apply_updates(model, jax.tree.map(lambda u: -size * u, update))
+        if model.variant in ("batchtopk", "matryoshka"):
+            model = dataclasses.replace(model, cut=jnp.where(t == 0, cut, 0.99 * model.cut + 0.01 * cut))
+        return (model, state, active + fires, idle), None
+
+    def a_round(carry, r):
+        model, state, idle = carry
+        carry = (model, state, jnp.zeros(len(alive)), idle)
+        (model, state, active, _), _ = jax.lax.scan(step, carry, r * per_round + jnp.arange(per_round))
+        idle = alive & (active < IDLE * per_round)
+        if dead in ("resample", "both"):
+            again = idle & (r < 0.7 * ROUNDS)  # who starts again late has no time to learn
+            key_now = jax.random.fold_in(key, steps + ROUNDS + r)
+            model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, frozen, key_now)
+        return (model, state, idle), None
+
+    carry = (model, rule.init(model), jnp.zeros_like(alive))
+    return jax.lax.scan(a_round, carry, jnp.arange(ROUNDS))[0][0]
+
+
+def _slope(model, h, weight, alive, idle, dead, frozen):
+    def objective(model):
+        value, (a, residual, cut) = loss(model, h, weight, alive)
+        if dead in ("auxiliary", "both"):
+            value = value + auxiliary(model, h, residual, idle)
+        return value, ((a > 0).mean(0), cut)
+
+    slope, seen = jax.grad(objective, has_aux=True)(model)
+    if frozen:
+        slope = dataclasses.replace(slope, D=jnp.zeros_like(slope.D))
+    return slope, seen
+
+
+def _resample(model, state, inputs, sparsity, again, active, frozen, key):
+    """Latents named by `again` start at inputs with large error; the optimiser forgets them."""
+    pick_key, data_key = jax.random.split(key)
+    h = inputs(data_key)
+    _, (_, residual, _) = loss(model, h, sparsity, active | again)
+    error = jnp.sum(residual**2, -1)
+    chosen = jax.random.categorical(pick_key, 2 * jnp.log(error + 1e-12), shape=again.shape)
+    direction = residual[chosen] / jnp.maximum(jnp.linalg.norm(residual[chosen], axis=-1, keepdims=True), 1e-12)
+    length = jnp.sum(jnp.linalg.norm(model.E, axis=-1) * active) / jnp.maximum(active.sum(), 1)
+    put = lambda new, old: jnp.where(again.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+    short = 1.0 if model.variant in COUNTED else 0.2  # where latents compete, a short one would never win
+    E, b = put(short * length * direction, model.E), put(0.0, model.b)
+    D = model.D if frozen else put(direction, model.D)
+    forget = lambda moments: dataclasses.replace(
+        moments, E=put(0.0, moments.E), b=put(0.0, moments.b), D=put(0.0, moments.D)
+    )
+    state = state._replace(mu=forget(state.mu), nu=forget(state.nu))
+    return dataclasses.replace(model, E=E, b=b, D=D), state
+
+
+def _unscaled(model, scale, alive):
+    """The same autoencoder for inputs as they come; latents outside the width never fire."""
+    first, second = model.extra
+    if model.variant == "jumprelu":
+        first = first + jnp.log(scale)
+    if model.variant == "gated":
+        second = second * scale
+    cut = model.cut if model.variant == "topk" else model.cut * scale
+    mask = alive[:, None]
+    D = jnp.where(mask, dictionary(model), 0.0)
+    E, b = jnp.where(mask, model.E, 0.0), jnp.where(alive, model.b * scale, -1.0)
+    return dataclasses.replace(model, E=E, b=b, D=D, c=model.c * scale, extra=jnp.stack([first, second]), cut=cut)
