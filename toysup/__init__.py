@@ -12,6 +12,7 @@ correlation         features in sets, from never to always together; how a W arr
 phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
 branches, recipe    two plans of five features as one of them changes; training as people do it
+language            a tiny language with exact labels, real text, a transformer that learns them
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 exercises, ledger   checks of the reader's answers; what was published and what holds
