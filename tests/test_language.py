@@ -16,7 +16,7 @@ from helpers import compilations
 
 from toysup.language import automaton, checkpoint, modes, text, transformer
 from toysup.language.automaton import END, Option
-from toysup.language.corpus import corpus, floor, forecast, labels, language, read, tokens_in_context
+from toysup.language.corpus import draw, floor, forecast, labels, language, read, tokens_in_context
 from toysup.language.modes import MODE_OF, MODES, SOURCES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @lru_cache
 def some(characters: int = 120_000, seed: int = 1):
-    return corpus(characters, seed=seed)
+    return draw(characters, seed=seed)
 
 
 def lines_of(source: str, many: int = 300) -> list[str]:
@@ -187,7 +187,7 @@ def test_entropies_known_by_hand():
 def test_surprisal_of_an_ideal_reader_meets_the_floor():
     exact, rates = floor(), []
     for seed in range(4):
-        part = corpus(150_000, seed=seed)
+        part = draw(150_000, seed=seed)
         line = np.cumsum(part.place == 0) - 1
         told, length = np.bincount(line, read(part.ids).surprisal), np.bincount(line)
         rates.append((told - exact.rate * length)[:-1])  # the last line is cut
@@ -198,7 +198,7 @@ def test_surprisal_of_an_ideal_reader_meets_the_floor():
 
 def test_the_posterior_is_calibrated():
     # Among characters where the posterior of a source is about q, the source is the true one in a share q of lines.
-    part = corpus(600_000, seed=5)
+    part = draw(600_000, seed=5)
     for place in (0, 1, 3):
         here = part.place == place
         posterior, true = read(part.ids).posterior[here], part.source[here]
@@ -222,7 +222,7 @@ def test_the_posterior_of_a_first_letter_by_hand():
 
 
 def test_prefix_likelihoods_are_shares_of_drawn_lines():
-    part = corpus(1_000_000, seed=9)
+    part = draw(1_000_000, seed=9)
     lines = str(part).splitlines()[:-1]
     for prefix in ("t", "the c", "0x1", "19", "1", "M", "ac"):
         exact = np.exp(-read(prefix).surprisal.sum())
@@ -257,10 +257,10 @@ def test_text_that_no_mode_writes_is_named():
 
 
 def test_a_corpus_has_its_length_and_its_seed():
-    assert len(corpus(12_345)) == 12_345
-    assert (corpus(500, seed=3).ids == corpus(500, seed=3).ids).all()
-    assert (corpus(500, seed=3).ids != corpus(500, seed=4).ids).any()
-    assert len(corpus(1)) == 1
+    assert len(draw(12_345)) == 12_345
+    assert (draw(500, seed=3).ids == draw(500, seed=3).ids).all()
+    assert (draw(500, seed=3).ids != draw(500, seed=4).ids).any()
+    assert len(draw(1)) == 1
     part = some()[10:20]
     assert str(part) == str(some())[10:20]
 
@@ -291,11 +291,11 @@ def test_tokens_in_context():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: corpus(0), "characters must be a whole number, at least 1"),
-        (lambda: corpus(10, seed=-1), "seed must be a whole number, at least 0"),
+        (lambda: draw(0), "characters must be a whole number, at least 1"),
+        (lambda: draw(10, seed=-1), "seed must be a whole number, at least 0"),
         (lambda: some()[3], "cut by slices"),
         (lambda: some().label("colour"), "name must be one of"),
-        (lambda: corpus(1.5), "characters must be a whole number"),
+        (lambda: draw(1.5), "characters must be a whole number"),
     ],
 )
 def test_errors_of_the_corpus(call, message):

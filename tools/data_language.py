@@ -12,8 +12,8 @@ from pathlib import Path
 
 import jax
 
-from toysup.language import checkpoint, transformer
-from toysup.language.corpus import MODES, corpus
+from toysup.language import checkpoint, corpus, transformer
+from toysup.language.corpus import MODES
 
 FOLDER = Path(__file__).resolve().parent.parent / "data"
 CHARACTERS, SEED, KEPT_BACK = 1_500_000, 0, 50_000
@@ -23,7 +23,7 @@ MODELS = {"a": 0, "b": 1}  # names and seeds
 
 def texts():
     """The text to train on, and the text kept back."""
-    text = corpus(CHARACTERS, seed=SEED)
+    text = corpus.draw(CHARACTERS, seed=SEED)
     return text[:-KEPT_BACK], text[-KEPT_BACK:]
 
 

@@ -18,8 +18,6 @@ from toysup.language.automaton import Automaton
 from toysup.language.modes import MODE_OF, MODES, SOURCES, WEIGHTS, sources
 from toysup.language.text import decode, encode
 
-__all__ = ["MODES", "MODE_OF", "SOURCES", "WEIGHTS"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Language:
@@ -101,7 +99,7 @@ def labels() -> tuple[str, ...]:
     return tuple(language().arcs.labels)
 
 
-def corpus(characters: int = 1_500_000, *, seed: int = 0) -> Corpus:
+def draw(characters: int = 1_500_000, *, seed: int = 0) -> Corpus:
     """Draw a text: whole lines, then cut to length.
 
     characters: how many. seed: a whole number. Returns a Corpus. Another length with the same seed is another text.
