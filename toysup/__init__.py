@@ -11,6 +11,7 @@ coherence, sensing  how many directions fit; sparse vectors read back by a solve
 correlation         features in sets, from never to always together; how a W arranges them
 phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
+hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 branches, recipe    two plans of five features as one of them changes; training as people do it
 language            a tiny language with exact labels, real text, a transformer that learns them
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
