@@ -7,6 +7,7 @@ features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
 optimise, train     Adam and BFGS; many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
+words, codes         word vectors from counts; two numbers written in several ways, and read back
 coherence, sensing  how many directions fit; sparse vectors read back by a solver and by a network
 correlation         features in sets, from never to always together; how a W arranges them
 phases, follow      where one plan gives way to another; a solution along a path
