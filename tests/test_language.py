@@ -1,6 +1,7 @@
 """The small language, real text, the transformer and its files: exact numbers against draws, errors for people."""
 
 import base64
+import importlib.util
 import itertools
 import json
 import re
@@ -514,6 +515,41 @@ def test_errors_of_the_transformer(call, message):
 
 
 # ----------------------------------------------------------------------------------------- checkpoints
+
+SPEC = importlib.util.spec_from_file_location("data_language", ROOT / "tools" / "data_language.py")
+DATA = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(DATA)
+
+
+@pytest.mark.parametrize("name", DATA.MODELS)
+def test_the_shipped_models_have_learned_the_language(name):
+    file = ROOT / "data" / f"transformer_{name}.safetensors"
+    found = checkpoint.load(file)
+    kept = DATA.texts()[1]
+    assert found.alphabet == kept.alphabet
+    assert found.notes["seed"] == DATA.MODELS[name]
+    loss = transformer.held_out(found.model, kept.ids)
+    bigram = transformer.bigram_entropy(kept.ids, len(kept.alphabet))
+    rng = np.random.default_rng(0)
+    shuffled = jax.tree.map(lambda a: jnp.asarray(rng.permuted(np.asarray(a).ravel()).reshape(a.shape)), found.model)
+    control = transformer.held_out(shuffled, kept.ids)
+    print(f"{name}: held out {loss.mean():.4f}, bigram {bigram:.3f}, weights shuffled {control.mean():.3f}")
+    assert loss.mean() < 1.7
+    assert loss.mean() == pytest.approx(found.notes["held_out"], abs=2e-3)
+    assert loss.mean() > read(kept.ids[np.argmin(kept.place) :]).surprisal.mean()
+    assert bigram > 2.3
+    assert control.mean() > bigram
+    assert file.stat().st_size < 300_000
+
+
+def test_each_shipped_model_came_from_its_seed():
+    shipped = [checkpoint.load(ROOT / "data" / f"transformer_{name}.safetensors").model for name in "ab"]
+    starts = [DATA.train(seed, steps=1).model for seed in DATA.MODELS.values()]
+    flat = [np.concatenate([np.asarray(m.embed).ravel(), np.asarray(m.W_in).ravel()]) for m in shipped + starts]
+    likeness = np.corrcoef(flat)[:2, 2:]  # training moves parameters, it does not forget where they began
+    print(likeness)
+    assert likeness.diagonal().min() > 0.2
+    assert np.abs([likeness[0, 1], likeness[1, 0]]).max() < 0.05
 
 
 def saved(tmp_path, **changes):

@@ -41,7 +41,8 @@ def main() -> None:
         model = train(seed).model
         loss = transformer.held_out(model, kept.ids)
         file = FOLDER / f"transformer_{name}.safetensors"
-        checkpoint.save(file, model, kept.alphabet, seed=seed, steps=STEPS, corpus=[CHARACTERS, SEED])
+        about = {"seed": seed, "steps": STEPS, "held_out": round(float(loss.mean()), 4)}
+        checkpoint.save(file, model, kept.alphabet, **about)
         modes = kept.mode[transformer.windows(len(kept), model.context)[:, 1:]]
         rates = zip(MODES, transformer.by_group(loss, modes, len(MODES)), strict=True)
         print(

@@ -205,7 +205,7 @@ def train(
     ids,
     size: int,
     *,
-    steps: int = 1500,
+    steps: int = 2000,
     batch: int = 32,
     rate: float = 5e-3,
     d: int = 64,
