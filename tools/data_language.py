@@ -23,8 +23,7 @@ MODELS = {"a": 0, "b": 1}  # names and seeds
 
 def texts():
     """The text to train on, and the text kept back."""
-    text = corpus.draw(CHARACTERS, seed=SEED)
-    return text[:-KEPT_BACK], text[-KEPT_BACK:]
+    return corpus.split(corpus.draw(CHARACTERS, seed=SEED), KEPT_BACK)
 
 
 def train(seed: int, steps: int = STEPS):

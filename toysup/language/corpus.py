@@ -116,6 +116,19 @@ def draw(characters: int = 1_500_000, *, seed: int = 0) -> Corpus:
     return Corpus(language().letter[arc], arc, place)
 
 
+def split(text: Corpus, back: int = 50_000) -> tuple[Corpus, Corpus]:
+    """Keep the end of a text back, to see what has been learned: the text before it, and whole lines to its end.
+
+    back: at most how many characters to keep back; fewer, so that what is kept begins with a line, which `read` asks
+    for. Raises ValueError where the text has no such line.
+    """
+    begins = np.flatnonzero(text.place == 0)
+    begins = begins[(begins > 0) & (begins >= len(text) - check.count("back", back))]
+    if not begins.size:
+        raise ValueError(f"back = {back}: no line begins in the last {back} of {len(text)} characters, after the first")
+    return text[: begins[0]], text[begins[0] :]
+
+
 # ------------------------------------------------------------------------------------------------ what is exact
 
 
@@ -209,7 +222,7 @@ def forecast(reading: Reading) -> np.ndarray:
     lang = language()
     chances = np.zeros((lang.arcs.states + 1, len(lang.alphabet)))
     chances[lang.arcs.source, lang.letter] = lang.arcs.p
-    out = np.einsum("ts,tsv->tv", reading.posterior, chances[reading.states])
+    out = sum(q[:, None] * chances[state] for q, state in zip(reading.posterior.T, reading.states.T, strict=True))
     ended = (reading.states < 0).all(1)
     out[ended] = WEIGHTS @ chances[lang.starts]
     return out

@@ -249,7 +249,7 @@ def _train(model, ids, rate, key, *, steps: int, batch: int):
         first = jax.random.randint(jax.random.fold_in(key, t), (batch, 1), 0, len(ids) - model.context)
         loss, slope = jax.value_and_grad(lambda m: cross_entropy(m, ids[first + inside]).mean())(model)
         update, state = rule.update(slope, state)
-        size = -rate * falling(t)
+        size = jnp.asarray(-rate * falling(t), jnp.float32)
         return (jax.tree.map(lambda p, u: p + size * u, model, update), state), loss
 
     (model, _), loss = jax.lax.scan(step, (model, rule.init(model)), jnp.arange(steps))
@@ -299,11 +299,12 @@ def bigram_entropy(ids, size: int) -> float:
 # ------------------------------------------------------------------------------------------------ sampling
 
 
-def sample(model: Transformer, prompt, characters: int, *, edit=None, key) -> np.ndarray:
+def sample(model: Transformer, prompt, characters: int, *, edit=None, arguments=(), key) -> np.ndarray:
     """Let the model write on.
 
-    prompt: (..., l) ids, several texts at once. characters: how many to write. edit: a function of the neurons'
-    activations (..., h) that takes their place, for example with one of them held fast; None leaves them.
+    prompt: (..., l) ids, several texts at once. characters: how many to write. edit: a function whose result takes the
+    place of the neurons' activations: (activations (..., h), *arguments) -> (..., h), for example with one direction
+    held fast; None leaves them. arguments: arrays; other values of these compile nothing anew, another function does.
     Returns what was written: (..., characters) ids.
     """
     _check_ids(model, prompt)
@@ -311,18 +312,18 @@ def sample(model: Transformer, prompt, characters: int, *, edit=None, key) -> np
     prompt = jnp.asarray(prompt)
     flat = prompt.reshape(-1, prompt.shape[-1])
     text = jnp.pad(flat, ((0, 0), (0, model.context - flat.shape[-1])))
-    out = _sample(model, text, flat.shape[-1], key, edit, check.count("characters", characters))
+    out = _sample(model, text, flat.shape[-1], key, tuple(arguments), edit, check.count("characters", characters))
     return np.asarray(out).T.reshape(*prompt.shape[:-1], characters)
 
 
 @partial(jax.jit, static_argnames=("edit", "characters"))
-def _sample(model, text, there, key, edit, characters: int):
-    edit = edit or (lambda x: x)
+def _sample(model, text, there, key, arguments, edit, characters: int):
+    edit = edit or (lambda activations: activations)
 
     def step(carry, t):
         text, there = carry
         stream = residual(model, text)[:, there - 1]
-        chances = logits(model, stream, edit(neurons(model, stream)))
+        chances = logits(model, stream, edit(neurons(model, stream), *arguments))
         letter = jax.random.categorical(jax.random.fold_in(key, t), chances)
         full = there == model.context
         text = jnp.where(full, jnp.roll(text, -1, axis=1), text)
