@@ -79,6 +79,8 @@ def six():
 
 def test_fractions_and_their_shapes(six):
     assert geometry.describe(six.W).tolist() == ["triangle", "digon + digon", "pentagon"]
+    solid = toysup.train(toysup.independent(1 / 1.15, n=6), 3, restarts=32, key=KEY).best()
+    assert geometry.describe(solid.W) == "tetrahedron"
     middle = []
     for W, b in zip(np.asarray(six.W), np.asarray(six.b), strict=True):
         on = np.asarray(geometry.represented(W))
@@ -99,6 +101,11 @@ def test_simplices_when_dense_and_the_order_of_shapes():
     assert np.argmax(gains, axis=0).tolist() == [0, 1, 2, 2, 2, 3, 3, 4]
 
 
+def test_blocks_at_right_angles(small):
+    count = [float(np.mean([len(geometry.blocks(W, tolerance=0.2)) for W in np.asarray(small.W[k])])) for k in (2, 4)]
+    confirm("06-blocks-at-right-angles", count[0], control=count[1])
+
+
 def test_a_share_does_not_name_a_shape():
     frames = [packing.tight_frame(5, 2, key=key) for key in jax.random.split(KEY, 20)]
     D = np.array([geometry.feature_dimensionality(frame) for frame in frames])
@@ -110,9 +117,9 @@ def test_a_share_does_not_name_a_shape():
 
 def test_eight_features_rest_like_eight_charges():
     charges = thomson.settle(8, 3, restarts=20, key=KEY)
-    fit = toysup.train(toysup.independent(1 / 7, n=8), 3, learning_rate=0.02, key=KEY, **SAMPLED)
+    p = 1 / np.array([[7.0], [3.0]])
+    fit, dense = toysup.train(toysup.independent(p, n=8), 3, learning_rate=0.02, key=KEY, **SAMPLED).best().W
     wild = np.asarray(jax.random.normal(KEY, (20, 3, 8)))
     chance = np.median([thomson.apart(W, charges.points[0]) for W in wild])
-    dense = toysup.train(toysup.independent(1 / 3, n=8), 3, learning_rate=0.02, key=KEY, **SAMPLED).best()
-    assert geometry.describe(dense.W, tolerance=0.1) == "digon + digon + digon"  # and six of the eight are kept
-    confirm("06-thomson", thomson.apart(fit.best().W, charges.points[0]), control=float(chance))
+    assert geometry.describe(dense, tolerance=0.1) == "digon + digon + digon"  # and six of the eight are kept
+    confirm("06-thomson", thomson.apart(fit, charges.points[0]), control=float(chance))
