@@ -19,7 +19,6 @@ from toysup.language import automaton, checkpoint, modes, text, transformer
 from toysup.language.automaton import END, Option
 from toysup.language.corpus import draw, floor, forecast, labels, language, read, split, tokens_in_context
 from toysup.language.modes import MODE_OF, MODES, SOURCES, WEIGHTS
-from toysup.language.predicates import predicates
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -299,26 +298,6 @@ def test_tokens_in_context():
         true = (part.mode == MODES.index(mode)) & (part.ids == part.alphabet.index(letter))
         assert ((which == number) == true).all()
     assert all(sum(c == letter for _, c in names) > 1 for _, letter in names)
-
-
-def test_statements_about_characters():
-    part = some(50_000)
-    names, true = predicates(part, least=30)
-    assert true.shape == (len(part), len(names))
-    assert len(set(names)) == len(names) > 200
-    column = dict(zip(names, true.T, strict=True))
-    characters = np.array(list(str(part)))
-    assert (column["dna"] == (part.mode == MODES.index("dna"))).all()
-    assert (column["'a' in dna"] == ((characters == "a") & column["dna"])).all()
-    assert (column["date: month"] == (part.field == "month")).all()
-    assert set(characters[column["verb shows its number"]]) == {"s", " "}
-    assert set(characters[column["character 1 of a line"]]) >= {"0", "t", "M"}
-    assert not (column["plural subject"] & column["singular subject"]).any()
-    assert true.sum(0).min() >= 30
-    assert len({c.tobytes() for c in true.T}) == len(names)  # no two say the same
-    assert "character 1 of 4 in base64" in column
-    with pytest.raises(ValueError, match="no statement holds for so many"):
-        predicates(part, least=49_999)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ text         real text: what Python carries, a folder of files; characters as nu
 automaton    languages as tables of arcs: exact likelihoods, entropies, draws
 modes        the eight modes of the small language
 corpus       text drawn from the modes, with exact labels and posteriors
-predicates   what can be said of a character, in words
 transformer  one layer of attention and neurons; training, evaluation, activations
 checkpoint   trained models on disk
 """
