@@ -125,6 +125,9 @@ def test_pair_cosines_and_collapsed_by_hand():
     W = np.array([[1, 0.5, 1, 0, 1, -1, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0.0]])
     assert np.allclose(co.pair_cosines(W), [1, 0, -1, 0])
     assert co.collapsed(W).tolist() == [True, False, False, False]
+    W[0, 1] = 0.2  # the second of the pair is nearly dropped: no longer a pair on one direction
+    assert np.allclose(co.pair_cosines(W)[0], 1)
+    assert not co.collapsed(W).any()
     assert np.allclose(co.pair_cosines(1e-8 * np.ones((2, 4))), 1)
     slope = jax.grad(lambda W: co.pair_cosines(W).sum())(jnp.zeros((2, 4)))
     assert np.isfinite(slope).all()

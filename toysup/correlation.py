@@ -118,15 +118,19 @@ def pair_cosines(W):
 
 
 def collapsed(W, cosine: float = 0.99):
-    """Which pairs have collapsed onto one direction: both represented, and the cosine above `cosine`.
+    """Which pairs have collapsed onto one direction: both represented, alike in length, and the cosine above `cosine`.
 
     W: (..., m, n), n even. cosine: from 0 to 1. Returns booleans (..., n / 2).
-    Source: Elhage et al. 2022, "Collapsing of Correlated Features"; the threshold is ours.
+    Alike means that neither is more than three times as long as the other: a pair that has kept one feature and nearly
+    dropped the other has not collapsed.
+    Source: Elhage et al. 2022, "Collapsing of Correlated Features"; the thresholds are ours.
     """
     least = check.numbers("cosine", cosine)
     if least.ndim or not 0 <= least <= 1:
         raise ValueError(f"cosine must be one number from 0 to 1, got {cosine!r}")
-    return pair_cosines(W) > float(least)
+    size = norms(W)
+    first, second = size[..., 0::2], size[..., 1::2]
+    return (pair_cosines(W) > float(least)) & (jnp.minimum(first, second) > jnp.maximum(first, second) / 3)
 
 
 def _size(size, n: int, least: int) -> int:
