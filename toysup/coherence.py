@@ -66,7 +66,7 @@ def least_by_johnson_lindenstrauss(overlap, m: int):
 
 
 def most_by_welch(overlap, m: int):
-    """More directions than this do not fit, by the best order of Welch's bound; inf where no order up to 400 tells.
+    """More directions than this do not fit, by the best of 400 orders of Welch's bound; inf beyond about 1e299.
 
     Order k: N (1 - C ε^2k) <= C (1 - ε^2k), with C the number of monomials of degree k in m variables.
     Source: Welch 1974.

@@ -130,6 +130,19 @@ def test_a_trained_matrix_helps_and_does_not_close_the_gap(compared):
     assert compared.readout.max() < 1 - 12 / 32  # better than any linear model
 
 
+def test_longer_training_does_not_help_the_readout():
+    """Four times the steps lower the loss of a readout by less than 0.005 of the variance: it is at its optimum."""
+    frames, p = coherence.random_frame(12, 32, seed=0, draws=2), 0.05
+    x = np.asarray(toysup.sample(toysup.independent(p, n=32), 5000, key=jax.random.key(9)), float).T
+    found = []
+    for steps in (2000, 8000):
+        V, b = (np.asarray(a, float) for a in sensing.train_readout(frames, p, steps=steps, key=KEY))
+        read = [np.maximum(v @ (W @ x) + c[:, None], 0) for W, v, c in zip(frames, V, b, strict=True)]
+        found.append([sensing.lost(x, guess, p) for guess in read])
+    print("\nlost after 2,000 and 8,000 steps:", np.round(found, 4).tolist())
+    assert np.abs(np.subtract(*found)).max() < 0.005
+
+
 def test_below_the_border_the_solver_is_worse_than_the_network():
     """Density 0.15 in 4 dimensions: far below the border the solver loses more than by answering the mean."""
     frames, p = coherence.random_frame(4, 32, seed=0, draws=4), 0.15
