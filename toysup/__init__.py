@@ -14,9 +14,9 @@ phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 branches, recipe    two plans of five features as one of them changes; training as people do it
+autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 language            a tiny language with exact labels, real text, a transformer that learns them
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
-autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 exercises, ledger   checks of the reader's answers; what was published and what holds
 marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
 preflight, notebook              is this machine ready; what every notebook imports
