@@ -1,0 +1,144 @@
+"""The browser of latents as a page of its own: no kernel, no network, by hand and by keyboard, 4,096 latents."""
+
+import pytest
+from made_latents import made
+
+from toysup.language.dashboard import Dashboard
+
+from .conftest import axe, opened
+
+MANY = 4096
+PRESS = """(keys) => {
+  const list = document.querySelector('.td-list'), times = [];
+  for (const key of keys) {
+    const start = performance.now();
+    list.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    list.getBoundingClientRect();
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+}"""
+SCROLL = """() => new Promise((done) => {
+  const list = document.querySelector('.td-list'), times = [];
+  let step = 0, last = performance.now(), most = 0;
+  const frame = (now) => {
+    times.push(now - last); last = now;
+    most = Math.max(most, list.querySelectorAll('.td-row').length);
+    const box = list.getBoundingClientRect();
+    const rows = [...list.querySelectorAll('.td-row')].map((row) => row.getBoundingClientRect());
+    if (step > 1 && !rows.some((r) => r.top <= box.top + 40 && r.bottom >= box.top + 1)) return done({ hole: step });
+    if (++step > 40) return done({ rows: most, frame: times.sort((a, b) => a - b)[20] });
+    list.scrollTop = (step / 40) * list.scrollHeight;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+})"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dashboard") / "few.html"
+    Dashboard(made(40)).save_html(path)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    path = tmp_path_factory.mktemp("dashboard") / "many.html"
+    Dashboard(made(MANY)).save_html(path)
+    return path.as_uri()
+
+
+def heading(page, text):
+    page.wait_for_function("(text) => document.querySelector('.td-detail h2')?.textContent === text", arg=text)
+
+
+def rows(page):
+    return page.locator(".td-row > :first-child").all_inner_texts()
+
+
+def test_search_and_sort_and_their_counts_agree_with_python(page, address):
+    board = Dashboard(made(40))
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    assert page.locator(".td-counts").inner_text() == board.counts()
+    search, status = page.get_by_label("search"), page.get_by_role("status")
+    for words in ("<b>3", "dead", "#7", "alive up:<", "up:st"):
+        search.fill(words)
+        wanted = board.find(words)
+        assert status.inner_text() == (f"{len(wanted)} of 40 shown" if wanted else "no latent matches")
+        assert sorted(int(text[1:]) for text in rows(page)) == wanted
+    search.fill("nothing like it")
+    assert status.inner_text() == "no latent matches"
+    assert page.get_by_role("listbox").count() == 0
+    search.fill("")
+    page.get_by_label("sort by").select_option("number")
+    page.get_by_role("button", name="reversed").click()
+    assert rows(page)[0] == "#39"
+    page.get_by_label("sort by").select_option("density")
+    assert rows(page)[0] == "#5"  # the one that is dead
+
+
+def test_text_of_the_corpus_is_text(page, address):
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    assert page.locator(".td-detail :is(script, img, b)").count() == 0
+    line = page.locator(".td-examples .td-text").first
+    assert len(line.locator("span").all()) == 31
+    peak = line.locator(".td-peak")
+    assert peak.get_attribute("title").startswith(f"‘{peak.inner_text()}’: activation 2.00, effect")
+    assert "‘" in page.locator(".td-detail h2").inner_text()
+
+
+def test_a_keyboard_is_enough(page, address):
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    page.get_by_label("search").focus()
+    page.keyboard.press("ArrowDown")
+    for key, latent in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("End", 39), ("Home", 0)):
+        page.keyboard.press(key)
+        heading(page, f"Latent {latent}: ‘<b>{latent}</b>’ in </script>")
+        chosen = page.locator(f"#{page.locator('.td-list').get_attribute('aria-activedescendant')}")
+        assert chosen.get_attribute("aria-selected") == "true"
+        assert chosen.inner_text().startswith(f"#{latent}\n")
+    page.keyboard.press("PageDown")
+    assert page.locator(".td-detail h2").inner_text() != "Latent 0: ‘<b>0</b>’ in </script>"
+
+
+def test_a_click_shows_a_latent_and_a_dead_one_says_so(page, address):
+    page.goto(address)
+    page.get_by_role("option", name="#3 ").click()
+    heading(page, "Latent 3: ‘<b>3</b>’ in </script>")
+    page.get_by_role("option", name="#5 dead").click()
+    heading(page, "Latent 5: dead")
+    assert page.locator(".td-examples").count() == 0
+
+
+def test_four_thousand_latents_do_not_lag(page, large):
+    """Few rows at a time, none missing while it scrolls, and a key answered within two frames' time."""
+    page.goto(large)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    assert page.get_by_role("status").inner_text() == "4096 of 4096 shown"
+    seen = page.evaluate(SCROLL)
+    assert seen.get("hole") is None
+    assert seen["rows"] < 60
+    took = page.evaluate(PRESS, ["ArrowDown"] * 10 + ["End", "ArrowUp", "PageUp", "Home"] * 3)
+    print(f"\nkey to layout {took:.1f} ms, frame {seen['frame']:.1f} ms")
+    assert took < 50
+    page.locator(".td-list").focus()
+    page.keyboard.press("End")
+    heading(page, f"Latent {MANY - 1}: ‘<b>{MANY - 1}</b>’ in </script>")
+    page.get_by_label("search").fill("<b>409")
+    assert page.get_by_role("status").inner_text() == f"{len(Dashboard(made(MANY)).find('<b>409'))} of 4096 shown"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_objects_to_nothing(browser, address, scheme, width):
+    with opened(browser, color_scheme=scheme) as page:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(address)
+        heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+        assert axe(page) == []
+        page.get_by_label("search").fill("nothing like it")
+        assert axe(page) == []
+        assert page.trouble == []
