@@ -1,11 +1,12 @@
 """The browser of latents as a page of its own: no kernel, no network, by hand and by keyboard, 4,096 latents."""
 
+import nbformat
 import pytest
 from made_latents import made
 
 from toysup.language.dashboard import Dashboard
 
-from .conftest import axe, opened
+from .conftest import ROOT, axe, opened, run_all
 
 MANY = 4096
 PRESS = """(keys) => {
@@ -141,4 +142,36 @@ def test_axe_objects_to_nothing(browser, address, scheme, width):
         assert axe(page) == []
         page.get_by_label("search").fill("nothing like it")
         assert axe(page) == []
+        assert page.trouble == []
+
+
+CELLS = f"""\
+import sys
+sys.path.append({str(ROOT / "tests")!r})
+from made_latents import made
+from toysup.language.dashboard import Dashboard
+# %%
+board = Dashboard(made(300))
+board
+# %%
+print(board.select(7))
+# %%
+board.card(3)
+"""
+
+
+def test_in_lab_hand_and_kernel_choose_the_same_latent(browser, lab, workplace):
+    cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS.split("# %%\n")]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), workplace / "latents.ipynb")
+    with opened(browser) as page:
+        run_all(page, lab, "latents.ipynb")
+        heading(page, "Latent 7: ‘<b>7</b>’ in </script>")
+        page.locator(".td-list").focus()
+        page.keyboard.press("ArrowDown")  # which Lab would take for a move to the next cell
+        heading(page, "Latent 8: ‘<b>8</b>’ in </script>")
+        assert axe(page, ".toysup-dashboard") == []
+        card = page.locator(".jp-RenderedHTMLCommon", has_text="latent 3:")
+        assert card.locator("b").inner_text() == Dashboard(made(300)).line(3)
+        assert card.locator("script, img").count() == 0
         assert page.trouble == []
