@@ -22,11 +22,10 @@ STEPS, BATCH, RATE, SEED = 1500, 1024, 3e-3, 0
 WINDOWS = 3000  # of the text that the transformer learned from
 
 
-def train(model, alphabet: str, steps: int = STEPS, windows: int = WINDOWS, latents: int = LATENTS):
-    """One autoencoder of a transformer's neurons."""
-    seen = dictionaries.observe(model, texts()[0], alphabet, windows)
+def train(h, steps: int = STEPS, latents: int = LATENTS):
+    """One autoencoder of the activations h (inputs, neurons) of a transformer's neurons."""
     models = autoencoder.train(
-        seen.h, latents, variant=VARIANT, sparsity=SPARSITY, steps=steps, batch=BATCH, learning_rate=RATE,
+        h, latents, variant=VARIANT, sparsity=SPARSITY, steps=steps, batch=BATCH, learning_rate=RATE,
         dead="resample", key=jax.random.key(SEED),
     )  # fmt: skip
     return autoencoder.pick(models, 0)
@@ -34,12 +33,13 @@ def train(model, alphabet: str, steps: int = STEPS, windows: int = WINDOWS, late
 
 def main() -> None:
     """Write the files and print what they are worth on the text kept back."""
+    learned, kept = texts()
     for name in MODELS:
         start, source = time.time(), checkpoint.load(FOLDER / f"transformer_{name}.safetensors")
         file = FOLDER / f"autoencoder_{name}.safetensors"
-        made = train(source.model, source.alphabet)
+        made = train(dictionaries.observe(source.model, learned, source.alphabet, WINDOWS).h)
         dictionaries.save(file, made, transformer=name, sparsity=SPARSITY, steps=STEPS, seed=SEED)
-        seen = dictionaries.observe(source.model, texts()[1], source.alphabet)
+        seen = dictionaries.observe(source.model, kept, source.alphabet)
         model = dictionaries.load(file).model
         a = np.asarray(autoencoder.encode(model, seen.h))
         rebuilt = np.asarray(autoencoder.decode(model, a))

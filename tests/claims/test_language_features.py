@@ -13,9 +13,11 @@ from helpers import ROOT
 
 from toysup import autoencoder
 from toysup.autoencoder import metrics
-from toysup.language import checkpoint, dictionaries
+from toysup.language import checkpoint, corpus, dictionaries, predicates
+from toysup.language.modes import MODES
 
 MODELS = ("a", "b")
+WINDOWS = 400  # of the text kept back, which has 781
 
 
 @lru_cache
@@ -30,7 +32,7 @@ def kept_back():
 def measured(name):
     """A transformer on the text kept back, its latents, and the neurons rebuilt from them."""
     source = checkpoint.load(ROOT / f"data/transformer_{name}.safetensors")
-    seen = dictionaries.observe(source.model, kept_back(), source.alphabet)
+    seen = dictionaries.observe(source.model, kept_back(), source.alphabet, WINDOWS)
     model = dictionaries.load(ROOT / f"data/autoencoder_{name}.safetensors").model
     a = np.asarray(autoencoder.encode(model, seen.h))
     return seen, a, np.asarray(autoencoder.decode(model, a))
@@ -77,7 +79,7 @@ def test_latents_find_characters_in_context(name):
         "character": float(labels.token.mean()),
     }
     print(f"\n{name}, {len(labels.names)} labels:", {k: round(v, 3) for k, v in found.items()})
-    assert len(labels.names) > 100
+    assert len(labels.names) > 70
     assert found["latents"] > 0.5
     assert max(found["neurons"], found["random"]) < 0.32
     assert found["character"] < found["latents"] - 0.05
@@ -95,12 +97,13 @@ def test_shuffled_labels_are_not_found():
 
 
 def test_a_short_training_by_the_same_command_gets_most_of_the_way():
-    """A tenth of the steps on a tenth of the text, by the command that made the files."""
+    """A tenth of the steps on an eighth of the text, by the function that made the files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
         tool = importlib.import_module("tools.data_autoencoder_language")
     seen = measured("a")[0]
-    model = tool.train(seen.model, seen.alphabet, steps=150, windows=300)
+    other = dictionaries.observe(seen.model, corpus.draw(25_000, seed=7), seen.alphabet)
+    model = tool.train(other.h, steps=150)
     a = np.asarray(autoencoder.encode(model, seen.h))
     found = dictionaries.recovered(seen, np.asarray(autoencoder.decode(model, a)))
     f1 = dictionaries.best_f1(seen, a, dictionaries.token_labels(seen)).mean()
@@ -108,3 +111,54 @@ def test_a_short_training_by_the_same_command_gets_most_of_the_way():
     assert metrics.l0(a) < 12
     assert found.mean > 0.85
     assert f1 > 0.45
+
+
+def test_latents_are_told_by_a_statement_better_than_neurons_and_random_directions():
+    """Held-out rank correlation with the best of a closed set, median over what fires; shuffled latents have none."""
+    seen, a, _ = measured("a")
+    some = dictionaries.observe(seen.model, seen.truth, seen.alphabet, windows=300)
+    known = predicates.predicates(some)
+    rest = np.random.default_rng(0).permutation(len(some.h))
+    columns = {
+        "latents": a[: len(some.h)],
+        "neurons": some.h,
+        "random": dictionaries.random_latents(some.h, 512),
+        "shuffled": a[: len(some.h)][rest],
+    }
+    found = {}
+    for name, column in columns.items():
+        alive = (column > 0).any(0)
+        found[name] = float(np.median(predicates.interpret(some, column, known).score[alive]))
+    print("\nmedian score:", {k: round(v, 3) for k, v in found.items()}, f"{len(known.names)} statements")
+    assert found["latents"] > 0.4
+    assert found["latents"] > found["neurons"] + 0.06
+    assert found["latents"] > found["random"] + 0.1
+    assert abs(found["shuffled"]) < 0.05
+
+
+def test_the_second_model_has_most_of_the_latents_of_the_first():
+    """The best correlation with a latent of the other model, median; neurons agree less, shuffled ones not."""
+    (seen, a, _), (other, b, _) = measured("a"), measured("b")
+    best = lambda x, y: predicates.correlations(x, y).max(1)
+    alive = (a > 0).mean(0) > metrics.ULTRALOW
+    found = float(np.median(best(a, b)[alive]))
+    neurons = float(np.median(best(seen.h, other.h)))
+    shuffled = float(np.median(best(a[np.random.default_rng(0).permutation(len(a))], b)[alive]))
+    print(f"\nmedian best correlation: latents {found:.3f}, neurons {neurons:.3f}, shuffled {shuffled:.3f}")
+    assert found > 0.6
+    assert found > neurons + 0.05
+    assert shuffled < 0.1
+
+
+def test_a_mode_is_told_by_several_latents_together():
+    """Single latents tell a mode about as well as single neurons; eight together tell it far better."""
+    seen, a, _ = measured("a")
+    mode, few = seen.truth.mode[seen.at][seen.known], slice(None, None, 4)
+    score = lambda x, k: np.mean(
+        [metrics.union(x[seen.known][few], mode[few] == m, k, threshold=0.1) for m in range(len(MODES))]
+    )
+    found = {k: (score(a, k), score(seen.h, k)) for k in (1, 8)}
+    print("\nF1 of modes (latents, neurons):", {k: np.round(v, 3).tolist() for k, v in found.items()})
+    assert found[8][0] > 0.8
+    assert found[8][0] > found[8][1] + 0.15
+    assert found[8][0] > found[1][0] + 0.1

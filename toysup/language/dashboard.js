@@ -190,7 +190,7 @@ function example(data, k, j) {
     const character = data.letters[ids[start + i]], a = acts[i] / 255, e = change[i] / 127;
     const span = make("span", { text: visible(character) });
     if (a) span.style.background = `rgba(var(--warm), ${(0.08 + 0.47 * a).toFixed(2)})`;
-    if (e) span.style.borderBottomColor = `rgba(var(${e > 0 ? "--cold" : "--warm"}), ${(0.2 + 0.8 * Math.abs(e)).toFixed(2)})`;
+    if (e) span.style.borderBottom = `3px ${e > 0 ? "solid" : "dotted"} rgba(var(${e > 0 ? "--cold" : "--warm"}), ${(0.3 + 0.7 * Math.abs(e)).toFixed(2)})`;
     if (a || e) span.title = `${quoted(character)}: activation ${fixed(a * maximum, 2)}, effect ${signed(e * largest, 3)} nats`;
     if (i === peak && acts[peak]) span.className = "td-peak";
     item.append(span);
@@ -231,7 +231,7 @@ function detail(data, k) {
     make("div", {}, make("h2", { text: title })), list, make("div", { class: "td-pair" }, ...pairs),
     make("div", { class: "td-pair" }, section("Logits up", logits(data, k, "up")), section("Logits down", logits(data, k, "down"))),
     section("Activations", histogram(data, k)),
-    section("Top activations", make("p", { class: "td-hint", text: "shaded: how strongly it fires; underlined: what it adds to the log-likelihood of the character, blue helps, orange hurts" }), examples(data, k, 0, head.layout.top)),
+    section("Top activations", make("p", { class: "td-hint", text: "shaded: how strongly it fires; underlined: what it adds to the log-likelihood of the character, solid blue helps, dotted orange hurts" }), examples(data, k, 0, head.layout.top)),
     section("Subsample intervals", intervals(data, k)),
     section("Held at its maximum, the model writes", make("p", { class: "td-text td-sample", text: [...head.samples[k]].map(visible).join("") }),
       make("p", { class: "td-hint", text: "without" }), make("p", { class: "td-text td-sample", text: [...head.written].map(visible).join("") })),
