@@ -33,6 +33,9 @@ ANSWERS = {  # worked out by hand
     "sharing_density": 4 / 9,
     "confused_loss": 0.7 / 3 - 0.49 / 4,
     "last_valley": 0.4154,
+    "near_by_chance": 25.8419 / 180,
+    "shrunken_latent": 0.8,
+    "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),
 }
 MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
 

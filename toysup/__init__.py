@@ -15,6 +15,7 @@ packing, thomson    what a shape saves per dimension it takes; points that repel
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 branches, recipe    two plans of five features as one of them changes; training as people do it
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
+recovery            toy models whose features an autoencoder should find; baselines
 language            a tiny language with exact labels, real text, a transformer that learns them
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 exercises, ledger   checks of the reader's answers; what was published and what holds
