@@ -7,7 +7,7 @@ features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
 optimise, train     Adam and BFGS; many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
-words, codes         word vectors from counts; two numbers written in several ways, and read back
+codes               two numbers written in several ways, and read back
 coherence, sensing  how many directions fit; sparse vectors read back by a solver and by a network
 correlation         features in sets, from never to always together; how a W arranges them
 phases, follow      where one plan gives way to another; a solution along a path
@@ -16,10 +16,13 @@ hidden, basis       models with neurons; how features lie to the neurons, turnin
 branches, recipe    two plans of five features as one of them changes; training as people do it
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 recovery            toy models whose features an autoencoder should find; baselines
+failures            where autoencoders fail: families, a zoo of patients, one card of scores
 language            a tiny language with exact labels, real text, a transformer that learns them
+words               word vectors from counts, of a small language and of the text that Python carries
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 exercises, ledger   checks of the reader's answers; what was published and what holds
 marks, plots, page, panel        pictures, in matplotlib and in the browser; sliders
+language.dashboard  the browser of latents, in a notebook and as one page
 preflight, notebook              is this machine ready; what every notebook imports
 """
 
