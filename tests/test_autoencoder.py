@@ -207,6 +207,10 @@ def test_bad_settings_are_refused_by_name(change, words, compilations):
         (np.ones(3), r"shape \(inputs, d\)"),
         (np.ones((5, 3)), "same input again"),
         (np.full((5, 3), np.nan), "finite"),
+        (1e-25 * np.eye(3), "same input again"),
+        (1e6 + 1e-4 * np.eye(3), "same input again"),  # to float32
+        (1e25 * np.eye(3), "source must lie between"),
+        (autoencoder.Hidden(toysup.independent(0.1, 5), np.zeros((2, 5))), "W of Hidden is 0"),
         (autoencoder.Hidden(toysup.independent(0.1, 5), np.ones((2, 4))), r"W \(m, 5\)"),
         (autoencoder.Hidden(toysup.independent([[0.1], [0.2]], 4), np.ones((2, 4))), "without batch axes"),
     ],

@@ -148,6 +148,12 @@ def test_baselines_know_their_shapes():
         (lambda: metrics.cosines(np.eye(3), np.eye(4)), "same space"),
         (lambda: metrics.firing(np.ones((3, 1)), np.ones((4, 1))), "as many inputs"),
         (lambda: metrics.explained_variance(np.ones((3, 2)), np.ones((3, 1))), "same shape"),
+        (lambda: metrics.explained_variance(np.ones((3, 2)), np.ones((3, 2))), "no variance to explain"),
+        (lambda: metrics.shrinkage(np.zeros((3, 2)), np.ones((3, 2))), "h is 0 throughout"),
+        (lambda: metrics.loss_recovered(1.0, np.nan, 2.0), "rebuilt must be finite"),
+        (lambda: metrics.firing(np.ones((3, 1)), np.ones((3, 1)), np.nan), "threshold must be finite"),
+        (lambda: metrics.firing(np.ones((3, 1)), np.ones((3, 1)), 1.0), r"threshold must be one number in \[0, 1\)"),
+        (lambda: metrics.union(np.ones((3, 1)), np.ones(2), 1), r"label must have shape \(3,\)"),
         (lambda: metrics.hedging(np.eye(3), np.eye(3)), "more rows"),
     ],
 )

@@ -59,6 +59,14 @@ def test_purity_by_hand():
     assert basis.monosemantic(W).tolist() == [True, True, False]
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e-7, 1.0, 1e5])
+def test_kurtosis_does_not_depend_on_the_size(size):
+    h = np.array([[1.0, -2.0, 0.5, 0.0], [0.0, 0.0, 3.0, 0.0]])
+    wanted = (h**4).mean(-1) / (h**2).mean(-1) ** 2
+    assert basis.kurtosis(size * h) == pytest.approx(wanted, rel=1e-5)
+    assert basis.kurtosis(0 * h).tolist() == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

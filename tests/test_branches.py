@@ -53,6 +53,16 @@ def test_the_crossing_of_two_parabolas_is_exact(count):
     assert np.allclose(again.slopes, found.slopes[::-1], atol=1e-9)
 
 
+@pytest.mark.parametrize("at", [0.0, 0.3, 1.0, 1.7, 2.0])
+def test_straight_lines_cross_where_they_do(at):
+    """Their parabolas have rounding in place of a square; a crossing on a point of x counts once."""
+    x = np.linspace(-1, 3, 5)
+    for first, second in ((x - at, 0 * x), (1e6 * (x - at), 1e-3 * (at - x))):
+        found = crossing(x, first, second)
+        assert np.isclose(found.x, at, atol=1e-9)
+        assert np.allclose(found.slopes, (first[1] - first[0], second[1] - second[0]), rtol=1e-6, atol=1e-9)
+
+
 def test_the_crossing_of_smooth_curves_is_close():
     x = np.linspace(0, 2, 21)
     found = crossing(x, np.exp(x), 3 + 0 * x)
@@ -100,6 +110,7 @@ def test_the_silent_feature_costs_more():
         (("pentagon", 0.05, 1.0), "ratios must be a flat sequence"),
         (("pentagon", 0.05, [1.0, 30.0]), "at most 1, got 1.5"),
         (("pentagon", [[0.05], [0.1]], [1.0, 0.9]), "density must be one number"),
+        (("digons", [0.05], [1.0, 0.9]), "density must be one number"),
         (("pentagon", np.nan, [1.0, 0.9]), "density must be finite"),
     ],
 )

@@ -71,6 +71,7 @@ def test_linear_reading_of_a_linear_code():
         (lambda: codes.explained(codes.CODES["digits"], -0.1), "noise must be one number, at least 0"),
         (lambda: codes.explained(codes.CODES["digits"], np.nan), "noise must be finite"),
         (lambda: codes.chances(1.2), "density must lie in"),
+        (lambda: codes.chances([0.1, 0.2]), "density must be one number"),
         (lambda: codes.linear_probe(np.ones((3, 1)), np.ones((4, 1))), "with the same k"),
         (lambda: codes.linear_probe(np.eye(2), np.ones((2, 1))), "constant for feature 0"),
         (lambda: codes.linear_probe(np.eye(2), np.eye(2), [0.5, 0.6]), "probabilities that add up to 1"),

@@ -84,6 +84,7 @@ def test_pairs_in_a_batch_inside_jit_and_under_the_gradient():
         (lambda: co.overlaps(np.ones((2, 4)), 4), "nothing across sets"),
         (lambda: co.overlaps(np.ones((2, 4)), 1), "size must be a whole number, at least 2"),
         (lambda: co.overlaps(np.full((2, 4), np.nan), 2), "W must be finite"),
+        (lambda: co.overlaps(np.full((2, 4), 1e20), 2), "W must lie between"),
         (lambda: co.local_dimensionality(np.ones(4), 2), "W has shape"),
         (lambda: co.local_dimensionality(np.ones((2, 5)), 2), "size must divide"),
         (lambda: co.pair_cosines(np.ones((2, 5))), "size must divide"),
@@ -106,6 +107,13 @@ def test_input_of_another_kind_is_refused():
         co.principal_loss(0.1, 2)
     with pytest.raises(TypeError, match="key must be one JAX random key"):
         co.tight_frame([1.0, 1, 1], 2, key=0)
+
+
+def test_a_frame_may_have_arrows_of_length_0():
+    lengths = np.array([1.0, 0, 1, 0.5, 0])
+    W = co.tight_frame(lengths, 2, key=KEY)
+    assert np.allclose(np.linalg.norm(W, axis=0), lengths)
+    assert np.allclose(W @ W.T, np.sum(lengths**2) / 2 * np.eye(2), atol=1e-6)
 
 
 def test_overlaps_and_local_dimensionality_by_hand():

@@ -80,6 +80,11 @@ def test_a_language_that_is_ambiguous_is_refused(pieces, message):
         automaton.build("start", lambda _: pieces)
 
 
+def test_lines_that_do_not_end_have_no_length():
+    with pytest.raises(ValueError, match="does it end"):
+        automaton.entropy(automaton.build("start", lambda _: [Option("a", "start")]))
+
+
 # ------------------------------------------------------------------------------------------- the modes
 
 PATTERNS = {
@@ -525,6 +530,14 @@ def test_writing_on():
         (lambda: transformer.train(np.full(99, 7), 7, key=jax.random.key(0)), "must lie in 0 to 6"),
         (lambda: transformer.train(np.zeros(99, int), 7, rate=0, key=jax.random.key(0)), "rate must be"),
         (lambda: transformer.windows(8, 8), "more than the context"),
+        (lambda: transformer.cross_entropy(small(), np.array([0, 7])), "must lie in 0 to 6"),
+        (lambda: transformer.held_out(small(), np.array([7] + [0] * 10)), "must lie in 0 to 6"),
+        (lambda: transformer.logit_weights(small(), np.ones(5)), r"directions must have shape \(..., 12\)"),
+        (lambda: transformer.logit_weights(small(), np.full(12, np.nan)), "directions must be finite"),
+        (lambda: transformer.bigram_entropy([1], 5), "two or more whole numbers from 0 to 4"),
+        (lambda: transformer.bigram_entropy([1, 9], 5), "two or more whole numbers from 0 to 4"),
+        (lambda: transformer.by_group([1.0, 2.0], [0, 5], 2), "groups must lie in 0 to 1, got 5"),
+        (lambda: transformer.by_group([1.0, 2.0], [0], 2), "one for each of 2 values"),
         (lambda: transformer.sample(small(), np.array([7]), 3, key=jax.random.key(0)), "must lie in 0 to 6"),
     ],
 )

@@ -132,6 +132,10 @@ def test_lost_is_one_for_the_mean_and_zero_for_the_truth():
     assert sensing.lost(x, np.full_like(x, 0.1), 0.2) == pytest.approx(1, abs=0.02)
 
 
+def test_a_matrix_of_zeros_reads_nothing():
+    assert (np.asarray(sensing.iterate(np.zeros((2, 3)), np.ones((2, 1)), 5, 0.0)) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -143,15 +147,19 @@ def test_lost_is_one_for_the_mean_and_zero_for_the_truth():
         (lambda: sensing.recovers(frame(2, 3), np.ones(4)), ValueError, "measurements must have shape"),
         (lambda: sensing.staircase(frame(2, 3)), ValueError, r"W must have shape \(n, n\)"),
         (lambda: sensing.staircase(frame(2, 2), [1, 0]), ValueError, "signs must be 2 numbers"),
+        (lambda: sensing.staircase(np.ones((3, 3))), ValueError, "W must have full rank 3"),
         (lambda: sensing.threshold(0.0), ValueError, "must lie in"),
         (lambda: sensing.threshold(1.5), ValueError, "must lie in"),
         (lambda: sensing.iterate(frame(2, 3), np.ones(2), 1, 0.1), ValueError, "h .m, batch"),
         (lambda: sensing.iterate(frame(2, 3), np.ones((2, 1)), 0, 0.1), ValueError, "steps must be"),
         (lambda: sensing.iterate(frame(2, 3), np.ones((2, 1)), 1, -0.1), ValueError, "penalty must be"),
+        (lambda: sensing.iterate(np.full((2, 3), 1e20), np.ones((2, 1)), 1, 0.1), ValueError, "W must lie between"),
         (lambda: sensing.train_readout(np.ones(3), 0.1, key=KEY), ValueError, "W must have shape"),
+        (lambda: sensing.train_readout(np.full((2, 3), 1e20), 0.1, key=KEY), ValueError, "W must lie between"),
         (lambda: sensing.train_readout(frame(2, 3), [0.1], key=KEY), ValueError, "density be one number"),
         (lambda: sensing.train_readout(frame(2, 3), 0.1, key=3), TypeError, "key must be"),
         (lambda: sensing.lost(np.ones((2, 3)), np.ones((2, 4)), 0.1), ValueError, "the same shape"),
+        (lambda: sensing.lost(np.ones((2, 3)), np.ones((2, 3)), [0.1]), ValueError, "density must be one number"),
         (lambda: sensing.compare(0, 3, 0.1), ValueError, "m must be"),
     ],
 )

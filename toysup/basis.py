@@ -65,6 +65,7 @@ def kurtosis(h, axis: int = -1):
     h = jnp.asarray(check.numbers("h", h, check.MOST_PARAMETER), check.dtype())
     if not h.ndim:
         raise ValueError(f"h must have at least one axis, got the number {h}")
+    h = h / jnp.maximum(jnp.max(jnp.abs(h), axis, keepdims=True), 1e-30)  # so that no power is too small for float32
     return jnp.mean(h**4, axis) / jnp.maximum(jnp.mean(h**2, axis) ** 2, 1e-24)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import brentq
 
 from toysup import check, follow, geometry
 from toysup.features import Features, independent
@@ -46,9 +47,9 @@ def branch(plan: str, density: float, ratios, *, key) -> follow.Path:
     ratios = check.numbers("ratios", ratios)
     if ratios.ndim != 1:
         raise ValueError(f"ratios must be a flat sequence, got an array of shape {ratios.shape}")
-    features = one_differs(density, ratios)
-    if len(features.shape) != 1:
+    if np.ndim(density):
         raise ValueError(f"density must be one number, got an array of shape {np.shape(density)}")
+    features = one_differs(density, ratios)
     if plan == "pentagon":
         return follow.path(1.1 * geometry.polygon(5), np.full(5, -0.2), features, key=key)
     W = np.concatenate([np.zeros((2, 1)), geometry.polygon(4)], axis=1)
@@ -84,6 +85,13 @@ def crossing(x, first, second) -> Crossing:
     first_of_three = min(max(0, k - int(abs(apart[k]) < abs(apart[k + 1]))), len(x) - 3)
     near = slice(first_of_three, first_of_three + 3)
     curves = [np.polynomial.Polynomial.fit(x[near], y[near], 2) for y in (first, second)]
-    roots = (curves[0] - curves[1]).convert().roots()
-    at = float(min(roots, key=lambda r: abs(r - (x[k] + x[k + 1]) / 2)).real)
+    at = _root(lambda x: curves[0](x) - curves[1](x), *x[k : k + 2])
     return Crossing(at, float(curves[0](at)), tuple(float(c.deriv()(at)) for c in curves))
+
+
+def _root(function, left: float, right: float) -> float:
+    """Where a function is 0 between two points at which it has different signs, or is 0 up to rounding."""
+    at_left, at_right = function(left), function(right)
+    if at_left * at_right >= 0:
+        return float(left if abs(at_left) < abs(at_right) else right)
+    return float(brentq(function, left, right))

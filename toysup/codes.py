@@ -54,7 +54,9 @@ CODES = {
 
 def chances(density: float = 1.0) -> np.ndarray:
     """The probability of each of the 100 `INPUTS`: (100,)."""
-    density = float(check.density(density))
+    density = check.density(density)
+    if density.ndim:
+        raise ValueError(f"density must be one number, got an array of shape {density.shape}")
     one = np.where(DIGITS > 0, density / 10, 1 - 0.9 * density)
     return np.outer(one, one).ravel()
 

@@ -82,7 +82,7 @@ def overlaps(W, size: int) -> Overlaps:
     W: (..., m, n). size: features per set, from 2 to n / 2. Returns Overlaps of arrays (...).
     Source: Elhage et al. 2022, "Local Almost-Orthogonal Bases", shows WᵀW; the two means are this series' own.
     """
-    G = jnp.abs(gram(W))
+    G = jnp.abs(gram(check.numbers("W", W, check.MOST_PARAMETER)))
     n, size = G.shape[-1], _size(size, G.shape[-1], least=2)
     if size == n:
         raise ValueError(f"size must be below n = {n}: with one set there is nothing across sets")
@@ -185,7 +185,7 @@ def _alternate(lengths, W):
     """The tight frame that alternating projection reaches from W, or None where it is not there in time."""
     m, level = len(W), np.sum(lengths**2) / len(W)
     for _ in range(ROUNDS):
-        W = W / np.linalg.norm(W, axis=0) * lengths
+        W = W / np.maximum(np.linalg.norm(W, axis=0), 1e-30) * lengths  # what has length 0 stays so
         if np.abs(W @ W.T / level - np.eye(m)).max() < 1e-7:
             return W
         left, _, right = np.linalg.svd(W.astype(float), full_matrices=False)

@@ -82,12 +82,18 @@ def gain(loss, features: int, dimensions: int, density):
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """One kind of block: its name, features k, dimensions d, and what it saves (in any unit)."""
+    """One kind of block: its name, features k and dimensions d, both at least 1, and what it saves (in any unit)."""
 
     name: str
     features: int
     dimensions: int
     saved: float
+
+    def __post_init__(self):
+        check.count("features", self.features)
+        check.count("dimensions", self.dimensions)
+        if check.numbers("saved", self.saved).ndim:
+            raise ValueError(f"saved must be one number, got {self.saved!r:.60}")
 
 
 def fill(blocks, m: int, n: int | None = None) -> tuple[float, dict[str, int]]:
@@ -191,7 +197,7 @@ def turned(points, turn: float, tilt: float) -> tuple[np.ndarray, np.ndarray]:
     points = check.numbers("points", points)
     if points.ndim != 2 or points.shape[0] != 3:
         raise ValueError(f"points must have shape (3, n), got {points.shape}")
-    a, b = np.deg2rad(float(check.numbers("turn", turn))), np.deg2rad(float(check.numbers("tilt", tilt)))
+    a, b = np.deg2rad(_number("turn", turn)), np.deg2rad(_number("tilt", tilt))
     x = np.cos(a) * points[0] - np.sin(a) * points[1]
     y = np.sin(a) * points[0] + np.cos(a) * points[1]
     up, near = np.cos(b) * points[2] + np.sin(b) * y, np.sin(b) * points[2] - np.cos(b) * y
@@ -219,12 +225,19 @@ def antiprism(height: float) -> np.ndarray:
 
     height: between 0 and 1; 1/√3 makes it a tight frame (D = 3/8). Returns (3, 8).
     """
-    height = float(check.numbers("height", height))
+    height = _number("height", height)
     if not 0 <= height < 1:
         raise ValueError(f"height must lie in [0, 1), got {height:g}")
     angle = np.pi / 2 * np.concatenate([np.arange(4), np.arange(4) + 0.5])
     radius = np.sqrt(1 - height**2)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.repeat([height, -height], 4)])
+
+
+def _number(name: str, x) -> float:
+    x = check.numbers(name, x)
+    if x.ndim:
+        raise ValueError(f"{name} must be one number, got an array of shape {x.shape}")
+    return float(x)
 
 
 def _unit(shape):

@@ -71,6 +71,8 @@ def staircase(W, signs=None, how=recover) -> np.ndarray:
     if W.ndim != 2 or W.shape[0] != W.shape[1]:
         raise ValueError(f"W must have shape (n, n), got {W.shape}")
     n = len(W)
+    if np.linalg.matrix_rank(W) < n:
+        raise ValueError(f"W must have full rank {n}: with dependent rows no number of them is enough")
     values = np.ones(n) if signs is None else check.numbers("signs", signs)
     if values.shape != (n,) or (np.abs(values) != 1).any():
         raise ValueError(f"signs must be {n} numbers 1 or -1, got shape {values.shape}")
@@ -121,7 +123,7 @@ def _bell(tau):
 
 @jax.jit
 def _steps(W, h, steps, penalty):
-    size = 1 / jnp.linalg.norm(W, 2) ** 2
+    size = 1 / jnp.maximum(jnp.linalg.norm(W, 2) ** 2, 1e-24)
     one = lambda _, x: jax.nn.relu(x + size * (W.T @ (h - W @ x) - penalty))
     return jax.lax.fori_loop(0, steps, one, jnp.zeros((W.shape[1], h.shape[1])))
 
@@ -133,7 +135,7 @@ def iterate(W, h, steps: int, penalty):
     model's readout with the bias -s λ. W: (m, n). h: (m, batch). steps: at least 1. penalty: λ, not negative.
     Returns (n, batch). Source: Daubechies, Defrise and De Mol 2004.
     """
-    W, h = check.numbers("W", W), check.numbers("h", h)
+    W, h = (check.numbers(name, a, check.MOST_PARAMETER) for name, a in (("W", W), ("h", h)))
     if W.ndim != 2 or h.ndim != 2 or len(W) != len(h):
         raise ValueError(f"W must have shape (m, n) and h (m, batch), got {W.shape} and {h.shape}")
     steps, penalty = check.count("steps", steps), check.numbers("penalty", penalty)
@@ -148,7 +150,7 @@ def train_readout(W, density, *, steps: int = 3000, batch: int = 512, rate: floa
     W: (..., m, n). density: p, one number. steps, rate: of Adam, which draws `batch` inputs at each. key: a JAX
     random key. Returns V (..., n, m), b (..., n).
     """
-    W, p = check.numbers("W", W), check.density(density)
+    W, p = check.numbers("W", W, check.MOST_PARAMETER), check.density(density)
     if W.ndim < 2 or p.ndim:
         raise ValueError(f"W must have shape (..., m, n) and density be one number; got {W.shape} and {p.shape}")
     steps, batch = check.count("steps", steps), check.count("batch", batch)
@@ -192,6 +194,8 @@ def lost(x, guess, density) -> float:
     x, guess = check.numbers("x", x), check.numbers("guess", guess)
     if x.ndim != 2 or x.shape != guess.shape:
         raise ValueError(f"x and guess must have the same shape (n, batch), got {x.shape} and {guess.shape}")
+    if np.ndim(density):
+        raise ValueError(f"density must be one number, got an array of shape {np.shape(density)}")
     return float(np.sum((x - guess) ** 2) / (x.size * theory.variance(density)))
 
 

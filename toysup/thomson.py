@@ -32,12 +32,15 @@ def energy(points, kind: str = "coulomb"):
     "coulomb": 1 / |x_i - x_j|, Thomson's. "interference": 2/3 ReLU(x_i · x_j)², what unit features without bias lose
     when one of the two is active: each reads ReLU(x_i · x_j) times the other's value, whose mean square is 1/3.
 
-    points: (..., d, n). Returns (...). Source: Elhage et al. 2022, "The Geometry of Superposition" and
-    "Mathematical Understanding" (interference).
+    points: (..., d, n), columns of length 1. Returns (...). Errors name the argument. Source: Elhage et al. 2022, "The
+    Geometry of Superposition" and "Mathematical Understanding" (interference).
     """
     points = check.numbers("points", points)
     if points.ndim < 2 or points.shape[-1] < 2:
         raise ValueError(f"points must have shape (..., d, n) with n of at least 2, got {points.shape}")
+    length = np.linalg.norm(points, axis=-2)
+    if np.abs(length - 1).max() > 1e-4:
+        raise ValueError(f"points must be unit vectors; their lengths are {length.min():.4g} to {length.max():.4g}")
     return _energy(jnp.asarray(points), check.choice("kind", kind, ENERGIES))
 
 

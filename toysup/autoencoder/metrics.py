@@ -43,14 +43,24 @@ def counts(a, low: float = ULTRALOW) -> Counts:
 
 
 def explained_variance(h, rebuilt) -> float:
-    """1 - Σ|h - h'|² / Σ|h - mean|²: 0 for the mean as an answer, 1 for a perfect one. Sums over all inputs."""
+    """1 - Σ|h - h'|² / Σ|h - mean|²: 0 for the mean as an answer, 1 for a perfect one. Sums over all inputs.
+
+    h, rebuilt: (inputs, d). Errors: ValueError where all inputs are the same.
+    """
     h, rebuilt = _alike(h, rebuilt)
+    if not np.ptp(h, axis=0).any():
+        raise ValueError("h is the same input again and again: there is no variance to explain")
     return float(1 - ((h - rebuilt) ** 2).sum() / ((h - h.mean(0)) ** 2).sum())
 
 
 def shrinkage(h, rebuilt) -> float:
-    """Σ h'·h / Σ |h|²: 1 where reconstructions are neither too short nor too long along their inputs."""
+    """Σ h'·h / Σ |h|²: 1 where reconstructions are neither too short nor too long along their inputs.
+
+    h, rebuilt: (inputs, d). Errors: ValueError where all inputs are 0.
+    """
     h, rebuilt = _alike(h, rebuilt)
+    if not h.any():
+        raise ValueError("h is 0 throughout: it has no length to shrink from")
     return float((h * rebuilt).sum() / (h**2).sum())
 
 
@@ -60,6 +70,8 @@ def loss_recovered(original: float, rebuilt: float, ablated: float) -> float:
     original: its own. rebuilt: with reconstructed activations. ablated: with activations set to 0 or to their mean;
     state which. Errors: ValueError where ablation does not cost anything.
     """
+    for name, value in (("original", original), ("rebuilt", rebuilt), ("ablated", ablated)):
+        check.numbers(name, value)
     if not ablated > original:
         raise ValueError(f"ablated must be a larger loss than original, got {ablated} and {original}")
     return float((ablated - rebuilt) / (ablated - original))
@@ -133,6 +145,7 @@ def firing(a, labels, threshold: float = 0.0) -> Scores:
     print it beside.
     """
     a, labels = _table("a", a), _table("labels", labels) > 0
+    _share(threshold)
     if len(a) != len(labels):
         raise ValueError(f"a and labels must have as many inputs, got {len(a)} and {len(labels)}")
     fires = a > threshold * a.max(0)
@@ -154,6 +167,9 @@ def union(a, label, k: int, threshold: float = 0.0) -> float:
     a: (inputs, latents). label: (inputs,). Shows a feature that is split among latents.
     """
     a, label, k = _table("a", a), np.asarray(label) > 0, check.count("k", k)
+    _share(threshold)
+    if label.shape != (len(a),):
+        raise ValueError(f"label must have shape ({len(a)},), one for each input; got {label.shape}")
     fires, got, best = a > threshold * a.max(0), np.zeros(len(label), bool), 0.0
     for _ in range(k):
         together = fires | got[:, None]
@@ -222,6 +238,11 @@ def _table(name: str, x) -> np.ndarray:
     if x.ndim != 2:
         raise ValueError(f"{name} must have two axes, got shape {x.shape}")
     return x
+
+
+def _share(threshold) -> None:
+    if np.ndim(threshold) or not 0 <= check.numbers("threshold", threshold) < 1:
+        raise ValueError(f"threshold must be one number in [0, 1), a share of the maximum; got {threshold}")
 
 
 def _alike(h, rebuilt):

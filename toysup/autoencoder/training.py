@@ -20,6 +20,7 @@ ROUNDS = 10  # training is cut into so many rounds
 IDLE = 1e-4  # a latent of a lower density in one round is idle at its end
 WARM_UP = 0.2  # share of the steps over which the penalty grows to its full weight
 SCALE_SAMPLE = 2**14
+LEAST_SPREAD, MOST_ACTIVATION = 1e-12, 1e12  # of inputs: float32 holds their squares
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["features", "W"], meta_fields=[])
@@ -64,7 +65,6 @@ def train(
     Returns an Autoencoder with batch axes (..., seeds). Errors: ValueError or TypeError that names the argument,
     before anything is compiled.
     """
-    source = check_source(source)
     latents, seeds, steps = check.count("latents", latents), check.count("seeds", seeds), check.count("steps", steps)
     batch, rate = check.count("batch", batch), check.positive("learning_rate", learning_rate, most=1.0)
     check.choice("variant", variant, VARIANTS)
@@ -74,6 +74,7 @@ def train(
     width = _width(width, latents)
     shape = check.broadcastable("sparsity and width", sparsity.shape, width.shape)
     check.room(f"{latents} latents for {int(np.prod(shape)) * seeds} autoencoders", 16 * batch * latents * seeds)
+    source = check_source(source)  # the last check: it moves the inputs to the device
     each = [np.broadcast_to(a, shape).ravel().repeat(seeds) for a in (sparsity, width)]
     models = _train(
         source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
@@ -86,16 +87,19 @@ def check_source(source):
     """`Hidden`, or an array (inputs, d) of finite numbers; else an error for people."""
     if isinstance(source, Hidden):
         check_features(source.features)
-        W = check.numbers("W", source.W)
+        W = check.numbers("W", source.W, MOST_ACTIVATION)
         if W.ndim != 2 or W.shape[1] != source.features.n or source.features.shape:
             raise ValueError(f"Hidden needs W (m, {source.features.n}) and features without batch axes; got {W.shape}")
+        if np.abs(W).max() < LEAST_SPREAD:
+            raise ValueError("W of Hidden is 0: there is nothing to explain")
         return Hidden(source.features, jnp.asarray(W, jnp.float32))
-    rows = check.numbers("source", source)
+    rows = check.numbers("source", source, MOST_ACTIVATION)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"source must have shape (inputs, d) with at least two inputs, got {rows.shape}")
-    if np.ptp(rows, axis=0).max() == 0:
+    rows = rows.astype(np.float32)
+    if np.ptp(rows, axis=0).max() < LEAST_SPREAD:
         raise ValueError("source is the same input again and again: there is nothing to explain")
-    return jnp.asarray(rows, jnp.float32)
+    return jnp.asarray(rows)
 
 
 def _sparsity(variant, sparsity, latents):

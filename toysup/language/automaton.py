@@ -15,6 +15,7 @@ import numpy as np
 
 END = None  # the node after a line
 LEAST_LEFT = 1e-14  # of a line's probability: beyond, a sum over states is over
+MOST_STEPS = 100_000  # along lines, of such a sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,16 +140,21 @@ def visits(automaton: Automaton) -> np.ndarray:
     """How often a line visits each state, on average: (states,). Their sum is the mean length of a line.
 
     Steps along all lines at once, until what is left of their probability is below 1e-14.
+    Errors: ValueError where that takes more than 100,000 characters: lines that do not end have no mean length.
     """
     now = np.zeros(automaton.states)
     now[0] = 1
     total = np.zeros(automaton.states)
     inside = automaton.target >= 0
     source, target, p = (a[inside] for a in (automaton.source, automaton.target, automaton.p))
-    while now.sum() > LEAST_LEFT:
+    for _ in range(MOST_STEPS):
+        if now.sum() <= LEAST_LEFT:
+            return total
         total += now
         now = np.bincount(target, now[source] * p, automaton.states)
-    return total
+    raise ValueError(
+        f"a line has more than {MOST_STEPS} characters with a probability of {now.sum():.2g}: does it end?"
+    )
 
 
 def entropy(automaton: Automaton) -> tuple[float, float]:

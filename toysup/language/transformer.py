@@ -152,8 +152,12 @@ def logit_weights(model: Transformer, directions) -> jax.Array:
     """What one unit along a direction over the neurons adds to the logits, whatever the context.
 
     directions: (..., h). Returns (..., a), the mean over the alphabet subtracted, which softmax does not see.
+    Errors: ValueError where directions are not finite or not over the neurons.
     """
-    found = jnp.asarray(directions) @ model.W_out @ model.unembed
+    directions = check.numbers("directions", directions)
+    if directions.ndim < 1 or directions.shape[-1] != model.neurons:
+        raise ValueError(f"directions must have shape (..., {model.neurons}), got {directions.shape}")
+    found = jnp.asarray(directions, model.W_out.dtype) @ model.W_out @ model.unembed
     return found - found.mean(-1, keepdims=True)
 
 
@@ -189,7 +193,9 @@ def _many(model, ids, function):
 
 def cross_entropy(model: Transformer, ids, activations=None) -> jax.Array:
     """-log P(next character) in nats: ids (..., l + 1) -> (..., l); activations as for `forward`."""
+    ids = ids if check.is_traced(ids) else np.asarray(ids)
     out = forward(model, ids[..., :-1], activations)
+    _check_ids(model, ids[..., 1:])
     return optax.softmax_cross_entropy_with_integer_labels(out, jnp.asarray(ids)[..., 1:])
 
 
@@ -274,15 +280,19 @@ def windows(characters: int, context: int) -> np.ndarray:
 
 def held_out(model: Transformer, ids) -> np.ndarray:
     """The loss at each character of a text: ids (characters,) -> (windows, context), nats; cut as by `windows`."""
-    ids = np.asarray(ids)
-    rows = ids[windows(len(ids), model.context)]
+    rows = np.asarray(ids)[windows(len(ids), model.context)]
     _check_ids(model, rows[:, 1:])
+    _check_ids(model, rows[:, :1])
     return np.asarray(_many(model, jnp.asarray(rows), cross_entropy))
 
 
 def by_group(values, groups, many: int) -> np.ndarray:
     """Mean of values in each group: values (...), groups (...) of 0 to many - 1 -> (many,), NaN where one is empty."""
     groups = np.asarray(groups).ravel()
+    if groups.dtype.kind not in "iu" or groups.size != np.size(values) or (groups.size and groups.min() < 0):
+        raise ValueError(f"groups must be whole numbers, not negative, one for each of {np.size(values)} values")
+    if groups.size and groups.max() >= check.count("many", many):
+        raise ValueError(f"groups must lie in 0 to {many - 1}, got {groups.max()}")
     often = np.bincount(groups, minlength=many)
     total = np.bincount(groups, np.asarray(values, np.float64).ravel(), many)
     return np.divide(total, often, out=np.full(many, np.nan), where=often > 0)
@@ -291,6 +301,9 @@ def by_group(values, groups, many: int) -> np.ndarray:
 def bigram_entropy(ids, size: int) -> float:
     """The entropy of a character given the one before it, of the counts of this text: nats per character."""
     ids = np.asarray(ids)
+    fits = ids.ndim == 1 and len(ids) > 1 and ids.dtype.kind in "iu"
+    if not fits or ids.min() < 0 or ids.max() >= check.count("size", size):
+        raise ValueError(f"ids must be two or more whole numbers from 0 to {size - 1} in a row; got shape {ids.shape}")
     often = np.bincount(ids[:-1].astype(np.int64) * size + ids[1:], minlength=size * size).reshape(size, size)
     share = often / np.maximum(often.sum(1, keepdims=True), 1)
     return float(-(often * np.log(np.where(share > 0, share, 1))).sum() / often.sum())
