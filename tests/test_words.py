@@ -104,6 +104,12 @@ def test_a_text_is_counted_and_rare_nouns_are_dropped():
     assert words.plural("class") == "classes"
 
 
+def test_small_whole_numbers_count_like_large_ones():
+    ids = np.array([0, 40, 45, -1, 45])
+    assert (words.counts(ids.astype(np.int8), 49) == words.counts(ids, 49)).all()
+    assert words.counts(ids, 49)[40, 45] == 1
+
+
 def test_python_carries_enough_text():
     text = words.library_words()
     assert len(text) > 100_000

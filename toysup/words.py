@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sysconfig
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
 from toysup import check
+from toysup.language.text import library
 
 NOUNS = ("cat", "dog", "car", "apple", "tree", "bird", "house", "boat", "lamp", "king", "road", "coin")
 ADJECTIVES = ("big", "red", "old", "new")
@@ -78,6 +77,7 @@ def counts(ids, size: int, window: int = 2) -> np.ndarray:
     ids, size = np.asarray(ids), check.count("size", size)
     if ids.ndim != 1 or ids.dtype.kind != "i" or not ids.size or ids.min() < -1 or ids.max() >= size:
         raise ValueError(f"ids must be a row of whole numbers from -1 to {size - 1}, got shape {ids.shape}")
+    ids = ids.astype(np.int64)  # left * size needs the room
     table = np.zeros((size, size))
     for gap in range(1, check.count("window", window) + 1):
         left, right = ids[:-gap], ids[gap:]
@@ -205,26 +205,14 @@ COUNTED = (
     *("instance", "item", "key", "line", "list", "message", "method", "module", "name", "object", "option"),
     *("package", "parameter", "process", "string", "test", "thread", "type", "value", "variable"),
 )
-_DOCSTRING = re.compile(r'(?:\A|:)\s*[rR]?"""(.*?)"""', re.DOTALL)
-_ASIDE = {"site-packages", "dist-packages", "test", "tests", "idle_test", "idlelib", "lib2to3"}
 
 
 def library_words() -> list[str]:
     """The words of this Python's own documentation in lower case: the topics of `help()`, then all docstrings.
 
-    Docstrings are taken from the source files of the standard library: texts in three quotes at the top of a file or
-    after a colon. Raises FileNotFoundError where Python came without them.
+    Raises FileNotFoundError where Python came without them.
     """
-    root = Path(sysconfig.get_paths()["stdlib"])
-    files = [p for p in sorted(root.rglob("*.py")) if not _ASIDE & set(p.relative_to(root).parts)]
-    texts = [text for p in files for text in _DOCSTRING.findall(p.read_text(encoding="utf-8", errors="ignore"))]
-    if not texts:
-        raise FileNotFoundError(f"no docstrings below {root}: this Python came without the source of its library")
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:  # some systems pack them apart
-        topics = {}
-    return re.findall(r"[a-z]+", "\n".join([*topics.values(), *texts]).lower())
+    return re.findall(r"[a-z]+", "\n".join(library()).lower())
 
 
 def plural(noun: str) -> str:
