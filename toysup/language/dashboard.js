@@ -152,7 +152,7 @@ function table(heads, rows) {
 function logits(data, k, name) {
   const which = data.row(name, k), value = data.row(`${name}Value`, k);
   return make("ul", { class: "td-logits" }, ...Array.from(which, (c, i) =>
-    make("li", {}, make("code", { text: visible(data.letters[c]) }), ` ${signed(value[i], 2)}`)));
+    make("li", {}, make("code", { text: quoted(data.letters[c]) }), ` ${signed(value[i], 2)}`)));
 }
 
 function histogram(data, k) {
