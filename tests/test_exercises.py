@@ -36,6 +36,9 @@ ANSWERS = {  # worked out by hand
     "near_by_chance": 25.8419 / 180,
     "shrunken_latent": 0.8,
     "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),
+    "shrunken_uniform": 0.704,  # 3 (1/3 - 0.2/2 + 0.008/6)
+    "absorbed_saving": (2 - 2**0.5) / 2,
+    "split_parent": 0.4,
 }
 MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
 
