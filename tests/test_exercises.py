@@ -39,6 +39,8 @@ ANSWERS = {  # worked out by hand
     "shrunken_uniform": 0.704,  # 3 (1/3 - 0.2/2 + 0.008/6)
     "absorbed_saving": (2 - 2**0.5) / 2,
     "split_parent": 0.4,
+    "always_firing": 6 / 23,
+    "dna_floor": 41.3813 / 28.5,
 }
 MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
 

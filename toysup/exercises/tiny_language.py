@@ -1,0 +1,52 @@
+"""Exercises of `16_a_tiny_language_model`."""
+
+from __future__ import annotations
+
+import math
+
+from toysup.exercises.exercise import Exercise
+
+
+def exercises() -> tuple[Exercise, ...]:
+    """The exercises of this notebook."""
+    return _always_firing(), _dna_floor()
+
+
+def _always_firing() -> Exercise:
+    """The F1 of a latent that always fires, for a label that holds on 15 % of the inputs."""
+    q = 0.15
+    return Exercise(
+        "always_firing",
+        2 * q / (1 + q),
+        0.01,
+        (
+            (q, "this is the precision. F1 also counts the recall."),
+            (1.0, "this is the recall. F1 also counts the precision."),
+            ((1 + q) / 2, "F1 is the harmonic mean of precision and recall, not the ordinary one."),
+            (2 * q, "what stands below the fraction line? Precision plus recall is not 1."),
+            (math.sqrt(q), "F1 is the harmonic mean, not the geometric one."),
+        ),
+        "So a score has to be held against this one before it says anything.",
+    )
+
+
+def _dna_floor() -> Exercise:
+    """Nats per character of lines of 15 to 40 equally likely letters out of four, newline included."""
+    letters, lengths = 27.5, 26
+    line = letters * math.log(4) + math.log(lengths)
+    return Exercise(
+        "dna_floor",
+        line / (letters + 1),
+        0.004,
+        (
+            (math.log(4), "this is a letter's. A line also says where it ends, and its last character is the newline."),
+            (
+                letters * math.log(4) / (letters + 1),
+                "the length of the line is not known in advance: what does it tell?",
+            ),
+            (line / letters, "the newline is a character too: divide by 28.5."),
+            (line / (letters + 1) / math.log(2), "this is in bits. A nat uses the natural logarithm."),
+            (line, "this is for a whole line. Divide by its characters."),
+        ),
+        "The same number as in section 1, which the program computed from its table of 26 lengths.",
+    )
