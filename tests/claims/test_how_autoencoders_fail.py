@@ -1,0 +1,90 @@
+"""How sparse autoencoders fail: each claim with its control, over 20 random starts. `pytest -s` prints the numbers."""
+
+import sys
+
+import jax
+import numpy as np
+import pytest
+from helpers import ROOT, confirm
+
+from toysup import failures, independent
+from toysup.correlation import pairs
+
+sys.path.insert(0, str(ROOT))
+KEY = jax.random.key(15)
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return {n: t.astype(float) for n, t in np.load(ROOT / "data" / "autoencoder_failures.npz").items()}
+
+
+def rank_correlation(x, y):
+    rank = lambda v: np.asarray(v).argsort().argsort()
+    return np.corrcoef(rank(x), rank(y))[0, 1]
+
+
+def test_the_penalty_shortens_and_a_gate_does_not():
+    x = failures.inputs(independent(0.2, 4), 2**14, key=KEY)
+    spread, found = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean()), {}
+    for variant in ("relu", "gated"):
+        run = failures.treat(x, 0.4, variant=variant, key=KEY)
+        found[variant] = np.median((run.rebuilt * run.x).sum((1, 2)) / (run.x**2).sum())
+    confirm("15-shrinkage", found["relu"], found["gated"])
+    assert found["relu"] == pytest.approx(failures.soft_threshold_shrinkage(0.2 * spread), abs=0.01)
+
+
+def family(features, spread):
+    x = failures.inputs(features + independent(0.1, 2), 2**14, spread=spread, key=KEY)
+    run = failures.treat(x, 0.2, key=KEY)
+    return failures.absorptions(run), run
+
+
+def test_a_parent_is_absorbed_where_strengths_are_constant():
+    found, run = family(failures.nested(1, 1, 0.25, 0.5), 0.0)
+    strangers, other = family(independent(np.array([0.25, 0.125])), 0.0)
+    confirm("15-absorption", found[run.best], strangers[other.best])
+    varied, third = family(failures.nested(1, 1, 0.25, 0.5), 1.0)
+    confirm("15-absorption-needs-strengths", varied[third.best], found[run.best])
+    assert found.mean() > 0.25
+    assert abs(strangers).mean() < 0.1
+    assert varied.max() < 0.5
+
+
+def test_one_latent_for_two_friends_points_between_them():
+    lean = {}
+    for together, width in ((0.6, 1), (0.6, 4), (0.2, 1)):
+        x = failures.inputs(pairs(1, 0.2, together) + independent(0.05, 2), 2**14, key=KEY)
+        run = failures.treat(x, 0.05, width=width, key=KEY)
+        D = run.D[run.best][:width]
+        lean[together, width] = failures.lean(D[int(np.argmax((D[:, :2] ** 2).max(-1)))])
+    confirm("15-hedging", lean[0.6, 1], lean[0.6, 4])
+    assert abs(lean[0.2, 1]) < 0.5
+
+
+def test_no_latent_is_left_for_a_parent_in_a_wider_dictionary(stored):
+    from tools import data_failures
+
+    assert data_failures.SPLIT_WIDTHS[:5] == (2, 3, 4, 6, 8)
+    again = data_failures.splitting(widths=(2, 8))
+    confirm("15-splitting", again["one"][1].mean(), again["one"][0].mean())
+    assert again["four"][1].min() > 0.97
+    np.testing.assert_allclose(again["one"][1].mean(), stored["split one"][4].mean(), atol=0.03)
+
+
+def test_explained_variance_does_not_rank_by_f1(stored):
+    names = [name for name in stored if name.startswith("zoo ")]
+    rows = [failures.Card._fields.index(field) for field in ("explained", "f1", "l0")]
+    explained, f1, l0 = (np.stack([stored[name][row] for name in names]).reshape(36, 20) for row in rows)
+    number = rank_correlation(explained.mean(1), f1.mean(1))
+    confirm("15-explained-variance", number, rank_correlation(f1[:, :10].mean(1), f1[:, 10:].mean(1)))
+    true = float(failures.zoo(24, key=KEY).features.density.sum())
+    assert rank_correlation(-np.abs(np.log(l0.mean(1) / true)), f1.mean(1)) > 0.8
+
+
+def test_width_and_nesting_against_absorption(stored):
+    absorption, mixing = (failures.Card._fields.index(field) for field in ("absorption", "mixing"))
+    mean = lambda variant, row: stored["widths " + variant][:, row].mean(-1)  # over the starts, for 16, 32, 64 latents
+    confirm("15-matryoshka-absorption", mean("matryoshka", absorption)[1], mean("batchtopk", absorption)[1])
+    confirm("15-absorption-wide", mean("relu", absorption)[2], mean("relu", absorption)[0])
+    assert mean("relu", mixing)[0] > 0.5 > 3 * abs(mean("relu", mixing)[2])
