@@ -6,6 +6,7 @@ Everything here runs before JAX starts; with pytest-xdist the workers inherit it
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -35,3 +36,12 @@ def compilations():
     from helpers import compilations
 
     return compilations
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Thousands of compiled programs would fill the memory of a small machine; those on disk stay."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        jax.clear_caches()
