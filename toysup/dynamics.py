@@ -333,3 +333,27 @@ def moves_with_loss(D, loss, *, window: int = 5, skip: int = 0) -> tuple[float, 
     others = [np.roll(moved, k, axis=0).ravel() for k in range(len(D))]
     found = np.array([np.corrcoef(fall, other)[0, 1] for other in others])
     return float(found[0]), found[1:]
+
+
+# ------------------------------------------------------------ the linear model, by hand
+
+
+def mode_strengths(W, variances, time) -> np.ndarray:
+    """How far a linear model with tied weights has learned each feature, as a function of time, from a small start.
+
+    W: (..., m, n) small entries at the start. variances: (n,) of independent features, falling. time: (times,) of the
+    gradient flow dW/dt = -∂L/∂W with all importances 1 and a bias that follows at once.
+    Returns ‖W_i‖² for the first min(m, n) features, (..., times, min(m, n)): a = 1 / (1 + (1/a₀ - 1) exp(-8 V t)), a₀
+    being the squared length of that part of W_i at the start that is orthogonal to the columns before it.
+    Source: Saxe et al. 2014 (two layers, untied); the tied case and the orthogonal part are worked out here.
+    """
+    W, variances, time = (check.numbers(*a) for a in (("W", W), ("variances", variances), ("time", time)))
+    if W.ndim < 2 or variances.shape != W.shape[-1:] or (np.diff(variances) > 0).any() or (variances <= 0).any():
+        raise ValueError(
+            f"variances must be (n,) for W (..., m, n), positive, falling; got {variances} for shape {W.shape}"
+        )
+    if time.ndim != 1 or np.abs(W).max() >= 0.5:
+        raise ValueError(f"time must be (times,) and W small, below 0.5; got {time.shape} and {np.abs(W).max():g}")
+    first = np.square(np.diagonal(np.linalg.qr(W)[1], axis1=-2, axis2=-1))
+    rates = 8 * variances[: first.shape[-1]]
+    return 1 / (1 + (1 / first[..., None, :] - 1) * np.exp(-rates * time[:, None]))
