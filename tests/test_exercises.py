@@ -40,6 +40,9 @@ ANSWERS = {  # worked out by hand
     "absorbed_saving": (2 - 2**0.5) / 2,
     "split_parent": 0.4,
     "always_firing": 6 / 23,
+    "half_learned": 13.815510 / 0.16,
+    "saddle_index": 5,
+    "longer_pause": 2.302585 * (15 - 1 / (4 * (0.05 / 3 + 0.12))) / 0.5,
     "dna_floor": 41.3813 / 28.5,
 }
 MISTAKES = [(name, wrong) for name in exercises.names() for wrong, _ in exercises.find(name).mistakes]
