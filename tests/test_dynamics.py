@@ -35,10 +35,9 @@ def test_runs_depend_on_the_key_alone_and_starts_have_the_spread_asked_for():
     assert np.allclose(again.W, more.W, atol=1e-6)
 
 
-@pytest.mark.parametrize("objective", ["sampled", "stratified"])
-def test_drawn_inputs_and_adam_lower_the_loss_too(objective):
-    seen = dynamics.watch(FIVE, 2, rule="adam", rate=0.01, objective=objective, steps=300, every=100, runs=4, key=KEY)
-    assert seen.objective == objective
+def test_drawn_inputs_and_adam_lower_the_loss_too():
+    seen = dynamics.watch(FIVE, 2, rule="adam", rate=0.01, objective="sampled", steps=300, every=100, runs=4, key=KEY)
+    assert seen.objective == "sampled"
     assert (seen.loss[:, -1] < 0.7 * seen.loss[:, 0]).all()
 
 

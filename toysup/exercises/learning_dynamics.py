@@ -44,7 +44,6 @@ def _saddle_index() -> Exercise:
             (4, "this is what the unused dimension can take up. Can a kept component be turned to a better one?"),
             (2, "the unused dimension can take up any dropped component, not only the best."),
             (8, "a turn towards a component of smaller variance leads up."),
-            (9, "a turn towards a component of smaller variance leads up."),
         ),
         "Only the set of the top m components has the index 0.",
     )
