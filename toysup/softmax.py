@@ -35,6 +35,7 @@ from toysup.runtime import over_models
 
 NODES = (1, 12, 6, 4, 3, 2)  # Gauss nodes of each value by the number of active features; the last goes on
 MOST_COMBINATIONS, MOST_POINTS = 2**13, 20_000
+LEAST_COVERED = 0.9  # of all inputs, by the nodes
 EXACT, DRAWN = (150, 0.1), (2000, 0.02)  # Adam's steps and their size; BFGS finishes exact training
 POLISH = 100
 INPUTS = 2**14  # drawn to measure a loss
@@ -128,9 +129,8 @@ def train_softmax(
     rate = check.positive("learning_rate", usual[1] if learning_rate is None else learning_rate, most=10.0)
     confidence = _confidence(confidence)
     present, written = _mask("present", present, features.n), _mask("written", written, features.n)
-    shape = check.broadcastable(
-        "density, confidence, present and written", features.shape, confidence.shape, present.shape[:-1], written.shape[:-1]
-    )  # fmt: skip
+    what = "density, confidence, present and written"
+    shape = check.broadcastable(what, features.shape, confidence.shape, present.shape[:-1], written.shape[:-1])
     check.memory(features.n, m, restarts, batch, shape)
     grow = lambda a, tail: jnp.broadcast_to(jnp.asarray(a, check.dtype()), (*shape, *tail)).reshape(-1, *tail)
     models = (
@@ -183,8 +183,7 @@ def _objective(features, confidence, present, table, batch):
     if table is None:
         draw = lambda key: sample_columns(features, batch, key=key, uniform=lowbias)
         return lambda p, key: _losses(*p, draw(key), confidence, present).mean()
-    _, picks = combinations(features)
-    weight = combination_probability(features, picks)[table.combination] * table.weight
+    weight = _weights(features, table)
     target = jax.nn.softmax(_logits(confidence * table.x, present), axis=0)
     entropy = weight @ jnp.sum(jax.scipy.special.entr(target), 0)
     scale = 1 / (weight.sum() * jnp.log(present.sum()) - entropy)
@@ -260,13 +259,24 @@ class Points:
 def points(features: Features, most: int) -> Points:
     """Gauss-Legendre nodes for the inputs with at most `most` active features (kept: tables of patterns decide).
 
-    Raises ValueError where they are too many.
+    Raises ValueError where they are too many, or cover too few of the inputs.
     """
     most = check.count("most", most)
-    if number_of_combinations(features) > MOST_COMBINATIONS:
+    if features.n > MOST_COMBINATIONS or number_of_combinations(features) > MOST_COMBINATIONS:
         raise ValueError(f"most={most} needs nodes, and {features.n} features have too many combinations: leave it out")
     sets = tuple(q.shape[-2] for q in features.probabilities)
-    return _points(features.tables, sets, most, check.dtype())
+    table = _points(features.tables, sets, most, check.dtype())
+    if not check.is_traced(features.probabilities[0]):
+        least = float(np.min(_weights(features, table).sum(-1)))
+        if least < LEAST_COVERED:
+            raise ValueError(f"most={most} covers only {least:.0%} of the inputs: take more, or leave it out to draw")
+    return table
+
+
+def _weights(features, table: Points):
+    """How much each node counts at these probabilities, (..., points)."""
+    _, picks = combinations(features)
+    return combination_probability(features, picks)[..., table.combination] * table.weight
 
 
 @lru_cache(maxsize=64)
