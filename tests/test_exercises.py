@@ -33,6 +33,9 @@ ANSWERS = {  # worked out by hand
     "sharing_density": 4 / 9,
     "confused_loss": 0.7 / 3 - 0.49 / 4,
     "last_valley": 0.4154,
+    "softmax_simplex_length": 6.0,
+    "pairs_at_right_angles": 40,
+    "two_of_six": 1.1552,  # ln 2 / 3 + 2 ln 4 / 3 = 5/3 ln 2
     "near_by_chance": 25.8419 / 180,
     "shrunken_latent": 0.8,
     "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),

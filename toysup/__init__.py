@@ -12,7 +12,7 @@ coherence, sensing  how many directions fit; sparse vectors read back by a solve
 correlation         features in sets, from never to always together; how a W arranges them
 phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
-softmax             the readout that is not element by element, and its cross-entropy
+softmax             the readout that is not element by element: cross-entropy, many models at once, shapes to expect
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 branches, recipe    two plans of five features as one of them changes; training as people do it
 dynamics, saddles   training that is watched, plateaus and jumps; stationary points and the ways down from them

@@ -1,0 +1,75 @@
+"""data/readouts.npz: softmax and ReLU readouts on the same features: phase diagrams, and shapes of many sizes.
+
+python -m tools.data_readouts        some minutes on two cores
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from toysup import independent, softmax, train
+
+FILE = Path(__file__).resolve().parent.parent / "data" / "readouts.npz"
+KEY = jax.random.key(10)
+SEEDS, FEW = 20, 6
+# Six features in two dimensions, all inputs integrated; then twenty in five, inputs drawn.
+CONFIDENCES, DENSITIES = np.geomspace(0.5, 20, 9), np.array([1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02])
+LARGE_CONFIDENCES, LARGE_DENSITIES = np.array([0.5, 10.0]), np.array([1.0, 0.1, 0.03])
+SHAPES = {5: (6, 7, 8, 9, 10), 4: (7,), 2: (6, 8, 12)}  # dimensions: numbers of features, at SHAPE_DENSITY
+SHAPE_DENSITY = 0.05
+
+
+def lines(n: int, m: int, confidences, densities, *, seeds: int = SEEDS, **how) -> dict[str, np.ndarray]:
+    """A phase diagram of softmax models, arrays (confidences, densities).
+
+    free: the lowest loss of `seeds` starts. one: lowest loss with m + 1 features written, none in superposition.
+    none: with biases only. kept: features represented by the best model. failed: share of starts 5 % above it.
+    """
+    features = independent(np.array(densities)[:, None], n)
+    confidence = np.array(confidences)[:, None]
+    free = softmax.train_softmax(features, m, confidence=confidence, restarts=seeds, key=KEY, **how)
+    masks = np.stack([np.arange(n) <= m, np.zeros(n)])[:, None, None].astype(float)
+    rest = softmax.train_softmax(
+        features, m, confidence=confidence, written=masks, restarts=min(FEW, seeds), key=KEY, **how
+    )
+    one, none = np.asarray(rest.best().loss)
+    best = free.best()
+    kept = softmax.represented(best.W, best.b, confidence).sum(-1)
+    failed = np.mean(np.asarray(free.loss) > 1.05 * np.asarray(best.loss)[..., None], axis=-1)
+    return {"free": np.asarray(best.loss), "one": one, "none": none, "kept": kept, "failed": failed}
+
+
+def shapes(m: int, n: int, readout: str, *, seeds: int = SEEDS) -> dict[str, np.ndarray]:
+    """Models of `seeds` starts: W (seeds, m, n), b (seeds, n), loss (seeds,); confidence 10."""
+    features = independent(SHAPE_DENSITY, n)
+    if readout == "softmax":
+        fit = softmax.train_softmax(features, m, most=2 if n > 10 else 3, restarts=seeds, key=KEY)
+    else:
+        rest = {} if n <= 6 else {"objective": "stratified", "steps": 2000, "batch": 512}
+        fit = train(features, m, restarts=seeds, key=KEY, **rest)
+    return {"W": np.asarray(fit.W), "b": np.asarray(fit.b), "loss": np.asarray(fit.loss)}
+
+
+def tables():
+    """Every table of the file, with its name, one after the other."""
+    for name, table in lines(6, 2, CONFIDENCES, DENSITIES, most=6).items():
+        yield f"six {name}", table
+    for m, sizes in SHAPES.items():
+        for n, readout in itertools.product(sizes, ("relu", "softmax")):
+            for name, table in shapes(m, n, readout).items():
+                yield f"{readout} {n} in {m} {name}", table
+    for name, table in lines(20, 5, LARGE_CONFIDENCES, LARGE_DENSITIES, batch=256, steps=1500).items():
+        yield f"twenty {name}", table
+
+
+def main() -> None:
+    """Measure everything, and write the file."""
+    np.savez_compressed(FILE, **{name: table.astype(np.float32) for name, table in tables()})
+
+
+if __name__ == "__main__":
+    main()
