@@ -55,23 +55,29 @@ def half_loss(density):
 def single_loss(m: int, density, importance=1.0):
     """The loss of AND when every hidden unit computes one AND or copies one feature, and the outputs use all of them.
 
-    Units are chosen one by one, each time the one that lowers the loss most; the outputs are the best linear function
-    of the units. m: hidden units. density: (n,) of independent features. importance: scalar or (outputs,).
-    Returns a number. Errors name the argument.
+    The first q units copy features, the others are free; each is the one that lowers the loss most, and the best q is
+    taken. Outputs are the best linear function of all units. m: hidden units. density: (n,) of independent features.
+    importance: scalar or (outputs,). Returns a number. Errors name the argument.
     """
     p, m = _densities(density), check.count("m", m)
     if p.ndim != 1 or len(p) < 2:
         raise ValueError(f"density has shape {p.shape}: it must be (n,), at least 2 features")
-    K, targets = and_covariance(p), slice(len(p), None)
-    weight = np.broadcast_to(check.importance(importance, K.shape[0] - len(p)), (K.shape[0] - len(p),))
-    for _ in range(min(m, len(K))):
+    K = and_covariance(p)
+    outputs = len(K) - len(p)
+    weight = np.broadcast_to(check.importance(importance, outputs), (outputs,))
+    return min(_chosen(K, len(p), weight, m, copies) for copies in range(min(m, len(p)) + 1))
+
+
+def _chosen(K, n, weight, m, copies) -> float:
+    """What is left of the variances K of n features and their ANDs when m units are chosen, the first ones copies."""
+    least = 1e-12 * np.diagonal(K).min()
+    for step in range(min(m, len(K))):
         own = np.diagonal(K)
-        gain = np.where(own > 1e-12 * p.min() ** 2, (weight * K[:, targets] ** 2).sum(1) / np.maximum(own, 1e-300), 0)
-        k = int(gain.argmax())
-        if gain[k] <= 0:
-            return 0.0
-        K = K - np.outer(K[k], K[k]) / K[k, k]  # what is left once unit k is known
-    return float(weight @ np.maximum(np.diagonal(K)[targets], 0))
+        gain = np.where(own > least, (weight * K[:, n:] ** 2).sum(1) / np.maximum(own, least), 0)
+        k = int(gain[: n if step < copies else None].argmax())
+        if own[k] > least:
+            K = K - np.outer(K[k], K[k]) / K[k, k]  # what is left once unit k is known
+    return float(weight @ np.maximum(np.diagonal(K)[n:], 0))
 
 
 def and_covariance(density):
