@@ -37,6 +37,9 @@ ANSWERS = {  # worked out by hand
     "pairs_at_right_angles": 40,
     "two_of_six": 1.1552,  # ln 2 / 3 + 2 ln 4 / 3 = 5/3 ln 2
     "near_by_chance": 25.8419 / 180,
+    "naive_of_ten": 7 * (0.1 / 3 - 0.01 / 4),
+    "half_a_function": 0.8,
+    "tolerable_error": 0.0099**0.5,
     "shrunken_latent": 0.8,
     "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),
     "shrunken_uniform": 0.704,  # 3 (1/3 - 0.2/2 + 0.008/6)

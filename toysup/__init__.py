@@ -14,6 +14,8 @@ phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
 softmax             the readout that is not element by element: cross-entropy, many models at once, shapes to expect
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
+compute, naive      models that compute |x|, products, AND; the same without superposition
+motif               codes that neurons form, the asymmetric motif, and its null models
 branches, recipe    two plans of five features as one of them changes; training as people do it
 dynamics, saddles   training that is watched, plateaus and jumps; stationary points and the ways down from them
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
