@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from toysup import geometry, independent, robust, train
-from toysup.attacks import attack
+from toysup.attacks import attack, dedicated
 from toysup.features import sample_active_columns
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "robustness.npz"
@@ -25,13 +25,6 @@ TRAINED_AT = 0.1  # density of the models trained under attack
 SHARES = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0])
 ARMS = (("random", "fixed"), ("feature", "fixed"), ("ascent", "fixed"), ("ascent", "moving"))
 ROBUST = {"steps": 800, "batch": 128}
-
-
-def dedicated(densities) -> tuple[np.ndarray, np.ndarray]:
-    """One feature for each dimension, the others answered by their mean: W (k, m, n), b (k, n)."""
-    W = np.broadcast_to(np.eye(M, N), (len(densities), M, N))
-    b = np.where(np.arange(N) < M, 0.0, densities[:, None] / 2)
-    return W, b
 
 
 def inputs(densities) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +52,7 @@ def crowd(densities, seeds: int = SEEDS) -> dict:
     """Trained models of some densities, and what attacks of two budgets do to them and to dedicated ones."""
     fit = train(independent(densities[:, None], n=N), M, restarts=seeds, key=KEY, **RECIPE)
     own, same = SHARE * mean_norms(densities), np.full(len(densities), SHARE * mean_norms(np.ones(1))[0])
-    W, b = (a[:, None] for a in dedicated(densities))
+    W, b = (a[:, None] for a in dedicated(densities, N, M))
     return {
         "density": densities,
         "budget": own,

@@ -70,6 +70,35 @@ def attack(W, b, x, budget, *, kind: str = "feature", target: str = "fixed", rea
     return jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), found)
 
 
+def dedicated(density, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """A model without superposition: an axis of length 1 for each of the first m features, the mean for the others.
+
+    With a fixed target a perturbation of length ε costs it ε² at the worst, whatever the input: it leaves no error in
+    what it keeps, and what it drops cannot be disturbed. density: scalar or (...). n: features. m: dimensions, at
+    most n. Returns W (..., m, n) and b (..., n).
+    """
+    n, m = check.count("n", n), check.count("m", m)
+    if m > n:
+        raise ValueError(f"m must be at most n = {n}, got {m}")
+    density = check.density(density)[..., None]
+    return np.broadcast_to(np.eye(m, n), (*density.shape[:-1], m, n)), np.where(np.arange(n) < m, 0.0, density / 2)
+
+
+def local_harm(W, b, x, budget):
+    """What a step along the slope of the error would do if no ReLU switched: the two terms of a quadratic.
+
+    With D the outputs that are on, r = x - x' and s = WᵀW D r, it is 2ε‖s‖ + ε²‖D WᵀW ŝ‖². W: (..., m, n).
+    b: (..., n). x: (..., batch, n). budget: scalar or (...). Returns both terms, (..., batch) each.
+    """
+    W, b, x, budget = (jnp.asarray(a, check.dtype()) for a in _checked(W, b, x, budget))
+    gram = jnp.swapaxes(W, -1, -2) @ W
+    z, budget = x @ gram + b[..., None, :], budget[..., None]
+    on = z > 0
+    slope = ((x - z) * on) @ gram
+    steepness = jnp.linalg.norm(slope, axis=-1)
+    return 2 * budget * steepness, budget**2 * jnp.sum((on * (_unit(slope) @ gram)) ** 2, -1)
+
+
 def _checked(W, b, x, budget):
     x = check.numbers("x", x, check.MOST_PARAMETER)
     if x.ndim < 2:
