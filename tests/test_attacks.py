@@ -72,6 +72,7 @@ def test_the_kinds_are_in_order(seed):
         np.asarray(attack(W, b, X, 0.3, kind=kind, key=KEY).attacked)
         for kind in ("random", "feature", "ascent", "exact")
     )
+    clean = errors(W, b, X, 0)
     assert (feature <= ascent + 1e-5).all()
     assert (ascent <= exact * (1 + 1e-3) + 1e-5).all()
     assert (ascent - clean).mean() > 0.97 * (exact - clean).mean()
