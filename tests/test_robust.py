@@ -34,11 +34,11 @@ def test_budgets_densities_and_rates_do_not_compile_anew():
 
 
 def test_a_restart_depends_on_itself_alone():
-    few, many = (train_robust(SPARSE, 2, 0.2, restarts=k, steps=30, key=KEY) for k in (2, 4))
-    assert np.allclose(few.W, many.W[:2], atol=1e-4)
+    few, many = (train_robust(SPARSE, 2, 0.2, kind="random", restarts=k, steps=10, batch=16, key=KEY) for k in (1, 2))
+    assert np.allclose(few.W, many.W[:1], atol=1e-4)
 
 
-@pytest.mark.parametrize(("kind", "target"), [("random", "fixed"), ("ascent", "moving"), ("exact", "fixed")])
+@pytest.mark.parametrize(("kind", "target"), [("ascent", "moving"), ("exact", "fixed")])
 def test_all_kinds_train(kind, target):
     fit = train_robust(SPARSE, 2, 0.1, kind=kind, target=target, restarts=2, steps=60, batch=32, key=KEY)
     assert np.isfinite(fit.W).all()

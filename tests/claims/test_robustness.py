@@ -16,7 +16,7 @@ from toysup import theory
 from toysup.attacks import attack, dedicated, local_harm
 
 KEY = jax.random.key(0)
-SEEDS = 4
+SEEDS = 3
 AT = (0, 2, 5, 8)  # places of the densities 1, 0.49, 0.17 and 0.06
 RANDOM, FEATURE, WORST, _, MOVING = range(5)
 
