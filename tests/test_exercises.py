@@ -34,6 +34,9 @@ ANSWERS = {  # worked out by hand
     "confused_loss": 0.7 / 3 - 0.49 / 4,
     "last_valley": 0.4154,
     "near_by_chance": 25.8419 / 180,
+    "heptagon_harm": 12.25,
+    "moat": 0.126491,
+    "axes_or_mean": (5 * (0.1 / 3 - 0.01 / 4)) ** 0.5,
     "shrunken_latent": 0.8,
     "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),
     "shrunken_uniform": 0.704,  # 3 (1/3 - 0.2/2 + 0.008/6)

@@ -58,7 +58,7 @@ def _axes_or_mean() -> Exercise:
             (math.sqrt(variance), "the axes keep five features, and each saves V."),
             (math.sqrt(5 * 0.1 / 3), "the mean answer costs the variance, not E[x²]."),
             (math.sqrt(15 * variance), "both pay for the 15 features that the axes drop."),
-            (math.sqrt(20 * variance), "both pay for the 15 features that the axes drop."),
+            (math.sqrt(20 * variance), "the axes are not free of loss: they drop 15 features."),
         ),
         "The axes save 5 V and lose ε² under attack.",
     )
