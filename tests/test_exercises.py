@@ -40,6 +40,9 @@ ANSWERS = {  # worked out by hand
     "naive_of_ten": 7 * (0.1 / 3 - 0.01 / 4),
     "half_a_function": 0.8,
     "tolerable_error": 0.0099**0.5,
+    "heptagon_harm": 12.25,
+    "moat": 0.126491,
+    "axes_or_mean": (5 * (0.1 / 3 - 0.01 / 4)) ** 0.5,
     "shrunken_latent": 0.8,
     "floor_of_one": (0.04 / 6) / (0.4 / 3 - 0.02),
     "shrunken_uniform": 0.704,  # 3 (1/3 - 0.2/2 + 0.008/6)
