@@ -15,6 +15,7 @@ packing, thomson    what a shape saves per dimension it takes; points that repel
 softmax             the readout that is not element by element, and its cross-entropy
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 branches, recipe    two plans of five features as one of them changes; training as people do it
+memory              training on a set of samples that ends; what is stored of them
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 recovery            toy models whose features an autoencoder should find; baselines
 failures            where autoencoders fail: families, a zoo of patients, one card of scores
