@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from helpers import ROOT, confirm
 
-from toysup import independent, memory
 from tools.data_memorisation import FEWER, FILE, SIZES, TABLES, table
+from toysup import independent, memory
 
 KEY = jax.random.key(3)
 
