@@ -27,14 +27,14 @@ def test_few_samples_are_stored_as_a_polygon():
 
 
 def test_with_many_samples_features_are():
-    many = seen(512, 6)
+    many = seen(512, 3)
     confirm("13-features-as-polygon", many["feature_uneven"], seen(5)["feature_uneven"])
     assert many["sample_uneven"] > 1
     assert 4 <= many["feature_kept"] <= 6
 
 
 def test_dimensionality_goes_over_to_features_and_its_mean_says_nothing():
-    ratio = [seen(512, 6, **how)["feature_share"] / seen(64, 20, **how)["feature_share"] for how in ({}, {"steps": 0})]
+    ratio = [seen(512, 3, **how)["feature_share"] / seen(64, 20, **how)["feature_share"] for how in ({}, {"steps": 0})]
     confirm("13-sample-dimensionality", *ratio)
     for samples in (16, 64):
         assert abs(seen(samples)["sample_D"] * samples / 2 - 1) < 0.1
@@ -44,7 +44,7 @@ def test_dimensionality_goes_over_to_features_and_its_mean_says_nothing():
 def test_double_descent_needs_samples_that_come_again():
     rise = [seen(64, **how)["test"] / seen(5, **how)["test"] for how in ({}, {"fresh": True})]
     confirm("13-double-descent", *rise)
-    assert seen(512, 6)["test"] < 0.97
+    assert seen(512, 3)["test"] < 0.97
 
 
 def test_the_peak_is_far_from_fitting():
