@@ -19,6 +19,7 @@ motif               codes that neurons form, the asymmetric motif, and its null 
 branches, recipe    two plans of five features as one of them changes; training as people do it
 dynamics, saddles   training that is watched, plateaus and jumps; stationary points and the ways down from them
 attacks, robust     small changes of an input that do the most harm; training under attack
+memory              training on a set of samples that ends; what is stored of them
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 recovery            toy models whose features an autoencoder should find; baselines
 failures            where autoencoders fail: families, a zoo of patients, one card of scores
