@@ -14,11 +14,13 @@ phases, follow      where one plan gives way to another; a solution along a path
 packing, thomson    what a shape saves per dimension it takes; points that repel each other
 softmax             the readout that is not element by element, and its cross-entropy
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
+actions             pairs with two knobs: how often partners meet, how alike they act on the output
 branches, recipe    two plans of five features as one of them changes; training as people do it
 autoencoder         sparse autoencoders: variants, training, metrics against ground truth
 recovery            toy models whose features an autoencoder should find; baselines
 failures            where autoencoders fail: families, a zoo of patients, one card of scores
 language            a tiny language with exact labels, real text, a transformer that learns them
+cooccurrence        latents in pairs: firing together, pushing alike, and the nulls of both
 words               word vectors from counts, of a small language and of the text that Python carries
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 exercises, ledger   checks of the reader's answers; what was published and what holds
