@@ -121,11 +121,11 @@ class Cells:
     share: np.ndarray
 
     def __str__(self) -> str:
-        """Two lines, one for each row."""
-        say = lambda m, n: f"{m:+.3f} ({n:5d})" if n >= LEAST_PAIRS else f"no data ({n:2d})"
-        lines = [f"{'mean cosine (pairs)':19}" + "".join(f"{name:>16}" for name in COLUMNS)]
+        """Three lines; numbers of pairs to hundreds: at its threshold a latent fires on one machine, not on another."""
+        say = lambda m, n: f"{m:+.2f} ({round(n, -2):4d})" if n >= LEAST_PAIRS else f"no data (< {LEAST_PAIRS})"
+        lines = [f"{'mean cosine (pairs)':19}" + "".join(f"{name:>17}" for name in COLUMNS)]
         for name, mean, n in zip(ROWS, self.mean, self.n, strict=True):
-            lines.append(f"{name:19}" + "".join(f"{say(*one):>16}" for one in zip(mean, n, strict=True)))
+            lines.append(f"{name:19}" + "".join(f"{say(*one):>17}" for one in zip(mean, n, strict=True)))
         return "\n".join(lines)
 
 
