@@ -66,10 +66,7 @@ def scores(seen, model, h) -> dict[str, np.ndarray]:
         "mean": np.array([[cell.mean for cell in row] for row in table], np.float32),
         "n": np.array([[cell.n for cell in row] for row in table], np.int32),
         "agreement": np.array(
-            [
-                cooccurrence.agreement(found.cosine, axis(x))
-                for x in (*cooccurrence.AXES, *cooccurrence.OUTPUTS)
-            ],
+            [cooccurrence.agreement(found.cosine, axis(x)) for x in (*cooccurrence.AXES, *cooccurrence.OUTPUTS)],
             np.float32,
         ),
         "rest": np.array(

@@ -146,7 +146,9 @@ def train(
     check.key(key)
     rho, sure = _within("similarity", similarity), jnp.asarray(check.numbers("confidence", confidence), check.dtype())
     shape = check.broadcastable("the knobs", *map(np.shape, (together, rho, density, sure)))
-    widen = lambda x: np.broadcast_to(x, shape)[..., None] if not check.is_traced(x) else jnp.broadcast_to(x, shape)[..., None]
+    widen = lambda x: (
+        np.broadcast_to(x, shape)[..., None] if not check.is_traced(x) else jnp.broadcast_to(x, shape)[..., None]
+    )
     features = pairs(sets, widen(density), widen(together))
     check.memory(2 * sets, m, restarts, BATCH, shape)
     drawn = sets > EXACT_SETS
