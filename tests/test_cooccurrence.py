@@ -212,9 +212,9 @@ def test_a_piece_of_the_stored_numbers_made_anew():
 
     stored = np.load(tool.FILE)
     assert stored["two_latents"].shape == (len(tool.TOGETHER), len(tool.COSINES), len(tool.PENALTIES), tool.SEEDS)
-    anew = tool.two_latents(tool.TOGETHER[0], 0.8)
-    kept = stored["two_latents"][0, tool.COSINES.index(0.8)]
-    assert np.abs(anew.mean(1) - kept.mean(1)).max() < 0.1
+    anew = tool.two_latents(tool.TOGETHER[0], 0.9, seeds=4)
+    kept = stored["two_latents"][0, tool.COSINES.index(0.9), :, :4]
+    assert np.abs(anew.mean(1) - kept.mean(1)).max() < 0.15
     assert stored["mean"].shape == (2, 3, 2, 3, 2, 2, 2)
     few = stored["n"] < co.LEAST_PAIRS
     assert (np.isnan(stored["mean"]) == few).all()

@@ -1,4 +1,4 @@
-"""Remake data/cooccurrence.npz and data/autoencoder_relu.safetensors: pairs of latents of dictionaries trained on language and on its nulls; merged pairs.
+"""Remake data/cooccurrence.npz and data/autoencoder_relu.safetensors: pairs of latents, on language and on nulls.
 
 python -m tools.data_cooccurrence            about 10 minutes of one core
 
@@ -112,8 +112,7 @@ def toy(similarity: float) -> np.ndarray:
 
 
 def crowd(readout: str, together=CROWD_TOGETHER, similarity=CROWD_SIMILARITY, *, seeds=SEEDS, steps: int = 2500):
-    """Twelve pairs in eight dimensions: mean cosines of partners, of strangers, and losses, (3, together, similarity,
-    seeds)."""
+    """Twelve pairs in eight dimensions: mean cosines of partners, of others, losses; (3, together, similarity, seeds)."""
     fit = actions.train(
         np.asarray(together)[:, None], np.asarray(similarity), sets=12, m=8, density=CROWD_DENSITY, readout=readout,
         restarts=seeds, steps=steps, key=jax.random.key(0),

@@ -75,9 +75,9 @@ def balanced(W, U, *, readout: str = "linear") -> jax.Array:
 
 
 def across(W) -> jax.Array:
-    """The mean cosine of features that are no partners: the control of `correlation.pair_cosines`. (..., m, n) -> (...).
+    """The mean cosine of features that are no partners, the control of `correlation.pair_cosines`.
 
-    What is not represented counts as 0.
+    W: (..., m, n). Returns (...). What is not represented counts as 0.
     """
     W = jnp.asarray(check.numbers("W", W))
     size = jnp.linalg.norm(W, axis=-2, keepdims=True)
@@ -107,9 +107,9 @@ class ActionFit:
 
     @property
     def reached(self) -> jax.Array:
-        """How many restarts came within 1 % of the lowest loss of their model, (...)."""
+        """How many restarts came within 1 % of the lowest loss of their model (or 1e-5, where it is 0), (...)."""
         low = self.loss.min(-1, keepdims=True)
-        return jnp.sum(self.loss <= low + REACHED * jnp.abs(low) + 1e-7, -1)
+        return jnp.sum(self.loss <= low + REACHED * jnp.abs(low) + 1e-5, -1)
 
     def best(self) -> ActionFit:
         """The restart of the lowest loss of each model, without the restarts axis."""
@@ -219,12 +219,17 @@ def _grid(sets: int, nodes):
     xs, weights = [], []
     for on in active:
         t, w = np.polynomial.legendre.leggauss(nodes[on.sum()])
-        every = lambda values, k=int(on.sum()): np.array(list(itertools.product(values, repeat=k)))
+        every = partial(_every, int(on.sum()))
         xs.append(np.zeros((len(t) ** on.sum(), len(on))))
         xs[-1][:, on] = every((t + 1) / 2)
         weights.append(every(w / 2).prod(1))
     which = np.repeat(np.arange(len(active)), [len(w) for w in weights])
     return np.concatenate(xs).T, np.concatenate(weights).astype(np.float32), which
+
+
+def _every(k: int, values):
+    """All choices of k of the values, with repetition: (values ** k, k)."""
+    return np.array(list(itertools.product(values, repeat=k)))
 
 
 def _within(name: str, x):

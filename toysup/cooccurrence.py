@@ -1,4 +1,4 @@
-"""Latents in pairs: do they fire together, do they push the output alike, and do their directions go with that?
+"""Latents in pairs: which fire together, which push the output alike, and whether their directions go with that.
 
 Every measure is a matrix over pairs of latents, (k, k); `cells` crosses two of them and averages a third. Inputs are
 rows: a (inputs, k) activations of latents, h (inputs, d) what they were read from, D (k, d) a dictionary.
