@@ -52,7 +52,7 @@ def dictionary(h, variant: str, latents: int = LATENTS, steps: int = STEPS):
 
 
 def scores(seen, model, h) -> dict[str, np.ndarray]:
-    """What the pairs of its latents are like: cells (axes, outputs, 2, 2) and their counts, agreements, and the rest."""
+    """What its pairs of latents are like: cells (axes, outputs, 2, 2), their counts, agreements, and the rest."""
     a = np.asarray(autoencoder.encode(model, h))
     kept = cooccurrence.often(a)
     D, E = np.asarray(autoencoder.dictionary(model))[kept], np.asarray(model.E)[kept]
@@ -112,7 +112,7 @@ def toy(similarity: float) -> np.ndarray:
 
 
 def crowd(readout: str, together=CROWD_TOGETHER, similarity=CROWD_SIMILARITY, *, seeds=SEEDS, steps: int = 2500):
-    """Twelve pairs in eight dimensions: mean cosines of partners, of others, losses; (3, together, similarity, seeds)."""
+    """Twelve pairs in eight dimensions: cosines of partners, of others, losses; (3, together, similarity, seeds)."""
     fit = actions.train(
         np.asarray(together)[:, None], np.asarray(similarity), sets=12, m=8, density=CROWD_DENSITY, readout=readout,
         restarts=seeds, steps=steps, key=jax.random.key(0),
