@@ -16,6 +16,7 @@ softmax             the readout that is not element by element: cross-entropy, m
 hidden, basis       models with neurons; how features lie to the neurons, turning the hidden space
 compute, naive      models that compute |x|, products, AND; the same without superposition
 motif               codes that neurons form, the asymmetric motif, and its null models
+actions             pairs with two knobs: how often partners meet, how alike they act on the output
 branches, recipe    two plans of five features as one of them changes; training as people do it
 dynamics, saddles   training that is watched, plateaus and jumps; stationary points and the ways down from them
 attacks, robust     small changes of an input that do the most harm; training under attack
@@ -24,6 +25,7 @@ autoencoder         sparse autoencoders: variants, training, metrics against gro
 recovery            toy models whose features an autoencoder should find; baselines
 failures            where autoencoders fail: families, a zoo of patients, one card of scores
 language            a tiny language with exact labels, real text, a transformer that learns them
+cooccurrence        latents in pairs: firing together, pushing alike, and the nulls of both
 words               word vectors from counts, of a small language and of the text that Python carries
 store, grid, dataset, sweep      labelled grids of models, in chunks that survive
 exercises, ledger   checks of the reader's answers; what was published and what holds
