@@ -114,9 +114,9 @@ def _ordered(D):
     return D[np.argsort(np.where(np.abs(D).sum(1) > 0, D[:, children].argmax(1), len(D)), kind="stable")]
 
 
-def dead_scores(variant: str, how: str, *, seeds=SEEDS) -> np.ndarray:
+def dead_scores(variant: str, how: str, **more) -> np.ndarray:
     """Scores of the zoo, (scores, seeds), with twice as many latents as features and one way to treat the dead."""
-    return zoo_scores(variant, 1.0, [MIDDLE[variant]], latents=2 * LATENTS, dead=how, seeds=seeds)[:, 0]
+    return zoo_scores(variant, 1.0, [MIDDLE[variant]], latents=2 * LATENTS, dead=how, **more)[:, 0]
 
 
 def tables():
@@ -130,6 +130,7 @@ def tables():
         yield f"split {name}", np.array(table)
     for variant in ("topk", "relu"):
         yield f"dead {variant}", np.stack([dead_scores(variant, how) for how in DEAD])
+    yield "dead longer", np.stack([dead_scores("topk", how, steps=4000) for how in DEAD[:3]])
     yield "untrained", zoo_scores("topk", 1.0, [MIDDLE["topk"]], steps=1)[:, 0]
     for variant in ("relu", "batchtopk", "matryoshka"):
         each = [zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width)[:, 0] for width in WIDTHS]

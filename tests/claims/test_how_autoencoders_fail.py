@@ -101,3 +101,6 @@ def test_an_auxiliary_loss_wakes_few_of_the_dead(stored):
     assert dead["resample"] < dead["auxiliary"] - 0.02
     explained = failures.Card._fields.index("explained")
     assert np.ptp(table[:, explained].mean(-1)[[0, 2]]) < 0.005
+    none, resample, auxiliary = stored["dead longer"][:, row].mean(-1)
+    assert auxiliary < resample - 0.05
+    assert auxiliary < none - 0.1
