@@ -103,6 +103,35 @@ def test_matryoshka_counts_every_prefix():
     assert float(value) == pytest.approx(sum(parts) + float((residual**2).sum(1).mean()), rel=1e-4)
 
 
+def test_the_auxiliary_loss_is_a_share_of_the_residual_by_hand():
+    """Of 8 latents 7 are idle and the 6 largest of them (d / 2) rebuild the residual; active ones get no gradient."""
+    model, idle = a_model("topk"), jnp.arange(8) > 0
+    residual = np.asarray(jax.random.normal(jax.random.key(1), INPUTS.shape)) + 0.3
+    pre = np.maximum((INPUTS - np.asarray(model.c)) @ np.asarray(model.E).T, 0)
+    pre[:, 0] = 0
+    pre[pre < np.sort(pre, 1)[:, -6:][:, :1]] = 0
+    left = ((residual - pre @ np.asarray(autoencoder.dictionary(model))) ** 2).sum()
+    by_hand = left / ((residual - residual.mean(0)) ** 2).sum() / 32
+    assert float(variants.auxiliary(model, INPUTS, residual, idle)) == pytest.approx(by_hand, rel=1e-4)
+    three = variants.auxiliary(model, INPUTS, residual, jnp.arange(8) > 4)  # fewer idle than 6: less weight
+    assert float(three) < 0.6 * by_hand
+    slope = jax.grad(variants.auxiliary)(model, INPUTS, residual, idle)
+    assert not np.asarray(slope.E)[0].any()
+    assert np.asarray(slope.E)[1:].any(1).all()
+
+
+def test_the_auxiliary_loss_does_not_fade_with_the_residual():
+    """A small residual that idle latents could rebuild weighs as much as a large one: it is a share."""
+    model, idle = a_model("topk"), jnp.ones(8, bool)
+    residual = np.asarray(jax.random.normal(jax.random.key(1), INPUTS.shape))
+    large = variants.auxiliary(model, INPUTS, residual, idle)
+    small = variants.auxiliary(dataclasses.replace(model, E=model.E / 100), INPUTS, residual / 100, idle)
+    assert float(small) == pytest.approx(float(large), rel=1e-4)
+    assert float(variants.auxiliary(model, INPUTS, residual, ~idle)) == 0
+    nothing = jax.grad(variants.auxiliary)(model, INPUTS, 0 * residual, idle)
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(nothing))
+
+
 # ------------------------------------------------------------------------------------------ training
 
 

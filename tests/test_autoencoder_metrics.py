@@ -121,6 +121,21 @@ def test_absorption_sees_a_parent_that_is_silent_beside_its_child():
         metrics.absorption(healthy, x * [1, 0], 0, 1, eye, eye)
 
 
+def test_a_parent_that_is_silent_beside_every_child_is_absorbed_by_each():
+    """500 inputs with the parent: 100 alone, 200 with either child; held against all others, 1 - 200 / 300 only."""
+    x = np.zeros((600, 3))
+    x[:500, 0] = x[:200, 1] = x[200:400, 2] = 1.0
+    a = np.stack([x[:, 0] * (x[:, 1:].sum(1) == 0), x[:, 1], x[:, 2]], 1)
+    eye = np.eye(3)
+    for child, other in ((1, 2), (2, 1)):
+        assert metrics.absorption(a, x, 0, child, eye, eye, siblings=[other]) == 1
+        assert metrics.absorption(a, x, 0, child, eye, eye) == pytest.approx(1 / 3)
+    one = np.stack([x[:, 0] * (x[:, 1] == 0), x[:, 1], x[:, 2]], 1)  # the second child leaves its parent alone
+    assert [metrics.absorption(one, x, 0, c, eye, eye, siblings=[3 - c]) for c in (1, 2)] == [1, 0]
+    with pytest.raises(ValueError, match=r"inputs with \[2\] aside"):
+        metrics.absorption(a[:400], x[:400], 0, 1, eye, eye, siblings=[2])
+
+
 def test_hedging_is_1_for_a_mixture_and_near_0_for_a_random_move():
     eye = np.eye(6)
     mixed = np.array([[1.0, 0.5, 0, 0, 0, 0]])

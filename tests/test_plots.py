@@ -77,6 +77,11 @@ def test_arrows_that_coincide_share_a_label_and_neighbours_keep_apart():
     assert np.abs(labels["0, 1, 2"] - labels["3"]).max() > 0.1
 
 
+def test_arrows_without_names_get_none_where_they_coincide_or_vanish():
+    nameless = Arrows(np.array([[1.0, 1.0, 0, 0], [0, 0, 0, 0]]), labels=["", "", "", "d"])
+    assert [text.get_text() for text in axes(Plot("W", nameless)).texts] == ["at 0: d"]
+
+
 def test_heat_writes_its_numbers_and_colours_by_sign():
     ax = axes(PLOTS[2])
     assert [t.get_text() for t in ax.texts] == ["1.00", "−0.50", "0.00", "0.25"]

@@ -33,13 +33,13 @@ SPLIT_WIDTHS, SPLIT_CHILDREN = (2, 3, 4, 6, 8, 10, 12, 16), 4
 TOYS = ("child", "stranger", "pair", "apart")
 
 
-def zoo_scores(variant: str, spread: float, weights, *, latents=LATENTS, dead="none", seeds=SEEDS) -> np.ndarray:
+def zoo_scores(variant: str, spread: float, weights, *, latents=LATENTS, dead="none", steps=1000, seeds=SEEDS):
     """Scores of the zoo in 24 dimensions, (scores, weights, seeds), in the order of `failures.Card`."""
     animals = failures.zoo(24, key=KEY)
     x, unseen = (failures.inputs(animals.features, n, spread=spread, key=k) for n, k in ((ROWS, KEY), (4096, UNSEEN)))
     models = autoencoder.train(
         x @ animals.W.T, latents, variant=variant, sparsity=np.array(weights, float), seeds=seeds,
-        steps=1000, dead=dead, key=KEY, **RECIPE,
+        steps=steps, dead=dead, key=KEY, **RECIPE,
     )  # fmt: skip
     return np.array(failures.measure(models, animals, unseen), np.float32)
 
@@ -114,6 +114,11 @@ def _ordered(D):
     return D[np.argsort(np.where(np.abs(D).sum(1) > 0, D[:, children].argmax(1), len(D)), kind="stable")]
 
 
+def dead_scores(variant: str, how: str, **more) -> np.ndarray:
+    """Scores of the zoo, (scores, seeds), with twice as many latents as features and one way to treat the dead."""
+    return zoo_scores(variant, 1.0, [MIDDLE[variant]], latents=2 * LATENTS, dead=how, **more)[:, 0]
+
+
 def tables():
     """Every table of the file, with its name, one after the other."""
     for variant, weights in WEIGHTS.items():
@@ -124,9 +129,9 @@ def tables():
     for name, table in splitting().items():
         yield f"split {name}", np.array(table)
     for variant in ("topk", "relu"):
-        one = [MIDDLE[variant]]
-        each = [zoo_scores(variant, 1.0, one, latents=2 * LATENTS, dead=how)[:, 0] for how in DEAD]
-        yield f"dead {variant}", np.stack(each)
+        yield f"dead {variant}", np.stack([dead_scores(variant, how) for how in DEAD])
+    yield "dead longer", np.stack([dead_scores("topk", how, steps=4000) for how in DEAD[:3]])
+    yield "untrained", zoo_scores("topk", 1.0, [MIDDLE["topk"]], steps=1)[:, 0]
     for variant in ("relu", "batchtopk", "matryoshka"):
         each = [zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width)[:, 0] for width in WIDTHS]
         yield f"widths {variant}", np.stack(each)

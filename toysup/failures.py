@@ -101,8 +101,8 @@ class Card(NamedTuple):
 
     l0: active latents per input. explained: variance. shrinkage: Σ h'·h / Σ |h|², 1 is right. dead: share of latents
     that are never active. f1: of each feature's best latent, the mean over features. recovered: share of features with
-    a latent of their own, cosine above `FOUND`. absorption: how much more often the parents' latents are silent when a
-    child is there. mixing: how far the latents of a pair lean towards the partner, in cosines. splitting: F1 that a
+    a latent of their own, cosine above `FOUND`. absorption: how much more often the parents' latents are silent beside
+    a child than alone. mixing: how far the latents of a pair lean towards the partner, in cosines. splitting: F1 that a
     parent gains when up to 1 + CHILDREN latents may report it together. dense, sparse: F1 of the six densest single
     features, and of the six sparsest.
     """
@@ -153,11 +153,10 @@ def _score(a, rebuilt, D, h, x, animals: Zoo):
 def absorbed(a, x, D, animals: Zoo) -> float:
     """The mean absorption over all parents and their children; the parent's latent is the nearest direction.
 
-    Each child is held against all other inputs of its parent, and those may hold the other child: where a parent is
-    silent on both children of the zoo, this is 1 - 0.3 / 0.7 = 0.57, not 1.
+    Each child is held against its parent without any child, so that a parent that is silent beside both counts as 1.
     """
     each = [
-        metrics.absorption(a, x, parent, child, D, animals.W.T)
+        metrics.absorption(a, x, parent, child, D, animals.W.T, siblings=row[row != child])
         for parent, row in zip(animals.parents, animals.children, strict=True)
         for child in row
     ]

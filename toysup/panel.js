@@ -164,6 +164,7 @@ const DRAW = {
     }
     const small = [], names = []; // tips that coincide share one label
     tips.forEach(([x, y], i) => {
+      if (!mark.labels[i]) return;
       if (Math.hypot(x, y) < 12) { small.push(mark.labels[i]); return; }
       const twin = names.find((name) => Math.hypot(name.x - x, name.y - y) < 7);
       if (twin) twin.label += `, ${mark.labels[i]}`; else names.push({ x, y, label: mark.labels[i] });

@@ -211,6 +211,8 @@ def _tip_labels(ax, mark):
     """Tips that coincide share one label; features without a direction are named in the corner."""
     small, names = [], []
     for tip, label in zip(mark.W.T, mark.labels, strict=True):
+        if not label:
+            continue
         twin = next((entry for entry in names if np.hypot(*(entry[0] - tip)) < 0.06 * mark.limit), None)
         if np.hypot(*tip) < 0.09 * mark.limit:
             small.append(label)

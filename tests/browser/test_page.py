@@ -20,6 +20,7 @@ def draw(angle, kind):
         Plot("WᵀW", Heat(W.T @ W, limit=1)),
         Plot("columns", Bars(W[0], limits=(-1, 1))),
         Plot("curve", Curves(x, x * angle, limits_y=(0, 90))),
+        Plot("nameless twins", Arrows(np.ones((2, 3)), labels=[""] * 3)),
     ]
     return plots, f"angle {angle:.0f}, {kind}"
 
@@ -45,6 +46,9 @@ def line(page, text, badge):
 def test_the_slider_moves_the_picture_without_a_kernel(page, address):
     page.goto(address)
     line(page, "angle 30, plain", "precomputed")
+    assert (
+        page.locator(".toysup-plot").last.locator("svg text").count() == 0
+    )  # no commas between names that are not there
     before = page.locator(".toysup-plots").inner_html()
     slider = page.get_by_label("angle", exact=True)
     slider.focus()

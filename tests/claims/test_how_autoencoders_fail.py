@@ -88,3 +88,19 @@ def test_width_and_nesting_against_absorption(stored):
     confirm("15-matryoshka-absorption", mean("matryoshka", absorption)[1], mean("batchtopk", absorption)[1])
     confirm("15-absorption-wide", mean("relu", absorption)[2], mean("relu", absorption)[0])
     assert mean("relu", mixing)[0] > 0.5 > 3 * abs(mean("relu", mixing)[2])
+
+
+def test_an_auxiliary_loss_wakes_few_of_the_dead(stored):
+    from tools import data_failures
+
+    row, table = failures.Card._fields.index("dead"), stored["dead topk"]
+    dead = dict(zip(data_failures.DEAD, table[:, row].mean(-1), strict=True))
+    confirm("15-auxiliary", dead["auxiliary"], dead["none"])
+    again = data_failures.dead_scores("topk", "auxiliary", seeds=4)[row]
+    np.testing.assert_allclose(again.mean(), table[data_failures.DEAD.index("auxiliary"), row, :4].mean(), atol=0.03)
+    assert dead["resample"] < dead["auxiliary"] - 0.02
+    explained = failures.Card._fields.index("explained")
+    assert np.ptp(table[:, explained].mean(-1)[[0, 2]]) < 0.005
+    none, resample, auxiliary = stored["dead longer"][:, row].mean(-1)
+    assert auxiliary < resample - 0.05
+    assert auxiliary < none - 0.1

@@ -180,18 +180,22 @@ def union(a, label, k: int, threshold: float = 0.0) -> float:
     return best
 
 
-def absorption(a, x, parent: int, child: int, D=None, truth=None) -> float:
-    """How much more often the parent's latent is silent when the child is active too: 0 without absorption, 1 at most.
+def absorption(a, x, parent: int, child: int, D=None, truth=None, *, siblings=()) -> float:
+    """How much more often the parent's latent is silent beside this child than alone: 0 without absorption, 1 at most.
 
     a: (inputs, latents), x: (inputs, features) true values. The parent's latent is the one whose direction is nearest
-    (with D and truth) or whose firing has the best F1. Source: Chanin et al. 2024, exact here since x is known.
-    Errors: ValueError where parent and child are never active together, or the parent never alone.
+    (with D and truth) or whose firing has the best F1. siblings: the parent's other children; inputs that hold one are
+    left out on both sides, or else a parent that is silent beside all its children would count as silent "alone" too.
+    Below 0 where the latent is silent more often alone. Source: Chanin et al. 2024, exact here since x is known.
+    Errors: ValueError where, siblings aside, parent and child are never active together, or the parent never alone.
     """
     a, x = _table("a", a), _table("x", x)
     main = (cosines(D, truth) if D is not None else firing(a, x).f1)[:, parent].argmax()
-    silent, on, with_child = a[:, main] <= 0, x[:, parent] > 0, x[:, child] > 0
+    silent, with_child, siblings = a[:, main] <= 0, x[:, child] > 0, [int(i) for i in siblings]
+    on = (x[:, parent] > 0) & ~(x[:, siblings] > 0).any(1)
     if not (on & with_child).any() or not (on & ~with_child).any():
-        raise ValueError(f"features {parent} and {child} must be active together and {parent} also alone")
+        aside = f", inputs with {siblings} aside" if siblings else ""
+        raise ValueError(f"features {parent} and {child} must be active together and {parent} also alone{aside}")
     return float(silent[on & with_child].mean() - silent[on & ~with_child].mean())
 
 

@@ -17,7 +17,7 @@ from toysup.runtime import over_models
 
 DEAD = ("none", "resample", "auxiliary", "both")
 ROUNDS = 10  # training is cut into so many rounds
-IDLE = 1e-4  # a latent of a lower density in one round is idle at its end
+IDLE = 1e-4  # a latent of a lower density in one round is idle at its end, and may start again
 WARM_UP = 0.2  # share of the steps over which the penalty grows to its full weight
 SCALE_SAMPLE = 2**14
 LEAST_SPREAD, MOST_ACTIVATION = 1e-12, 1e12  # of inputs: float32 holds their squares
@@ -59,7 +59,8 @@ def train(
         latents are used (default: all); sizes differ within one program. seeds: random starts for each.
     steps, learning_rate: of Adam, whose rate falls to 0 as a cosine. batch: inputs per step.
     dead: what is done about latents that are never active: "none", "resample" (Bricken et al. 2023: start again at
-        inputs that are rebuilt badly), "auxiliary" (Gao et al. 2024: they learn the residual), "both".
+        inputs that are rebuilt badly), "auxiliary" (Gao et al. 2024: those silent on a tenth of the inputs learn the
+        residual until they fire), "both".
     frozen: keep the random dictionary and train only the rest: the baseline of a table.
     key: a JAX random key.
     Returns an Autoencoder with batch axes (..., seeds). Errors: ValueError or TypeError that names the argument,
@@ -153,28 +154,30 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
     counted = model.variant in COUNTED
 
     def step(carry, t):
-        model, state, active, idle = carry
+        model, state, active, quiet = carry
         weight = sparsity if counted else sparsity * jnp.minimum(1.0, (t + 1) / (WARM_UP * steps))
+        idle = alive & (quiet >= per_round)  # for the auxiliary loss; a latent leaves it as soon as it fires
         slope, (fires, cut) = _slope(model, inputs(jax.random.fold_in(key, t)), weight, alive, idle, dead, frozen)
         update, state = rule.update(slope, state)
         size = rate * (1 + jnp.cos(jnp.pi * jnp.minimum(t / steps, 1.0))) / 2
         model = optax.apply_updates(model, jax.tree.map(lambda u: -size * u, update))
         if model.variant in ("batchtopk", "matryoshka"):
             model = dataclasses.replace(model, cut=jnp.where(t == 0, cut, 0.99 * model.cut + 0.01 * cut))
-        return (model, state, active + fires, idle), None
+        return (model, state, active + fires, jnp.where(fires > 0, 0, quiet + 1)), None
 
     def a_round(carry, r):
-        model, state, idle = carry
-        carry = (model, state, jnp.zeros(len(alive)), idle)
-        (model, state, active, _), _ = jax.lax.scan(step, carry, r * per_round + jnp.arange(per_round))
-        idle = alive & (active < IDLE * per_round)
+        model, state, quiet = carry
+        carry = (model, state, jnp.zeros(len(alive)), quiet)
+        (model, state, active, quiet), _ = jax.lax.scan(step, carry, r * per_round + jnp.arange(per_round))
         if dead in ("resample", "both"):
+            idle = alive & (active < IDLE * per_round)
             again = idle & (r < 0.7 * ROUNDS)  # who starts again late has no time to learn
             key_now = jax.random.fold_in(key, steps + ROUNDS + r)
             model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, frozen, key_now)
-        return (model, state, idle), None
+            quiet = jnp.where(again, 0, quiet)
+        return (model, state, quiet), None
 
-    carry = (model, rule.init(model), jnp.zeros_like(alive))
+    carry = (model, rule.init(model), jnp.zeros(len(alive), jnp.int32))
     return jax.lax.scan(a_round, carry, jnp.arange(ROUNDS))[0][0]
 
 

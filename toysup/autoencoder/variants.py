@@ -18,6 +18,7 @@ from toysup import check
 
 BANDWIDTH = 0.05  # of JumpReLU's straight-through estimate, in units of the inputs' spread
 HALVINGS = 30  # of an interval that holds the cut between latents kept and dropped
+AUXILIARY, NOTHING = 1 / 32, 1e-9  # weight of the loss that wakes dead latents; a residual that is none
 PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the dictionary, for Matryoshka
 
 
@@ -251,16 +252,21 @@ def _prefix_losses(model, a, h):
 
 
 def auxiliary(model: Autoencoder, h, residual, idle):
-    """The error with which idle latents explain the residual, weighted so that they wake up.
+    """The share of the residual's variance that idle latents leave, with a weight of `AUXILIARY`, so that they wake up.
 
-    idle: (latents,) 1 for latents that have not been active lately. Source: Gao et al. 2024, section 2.4, "AuxK".
+    h, residual: (batch, d). idle: (latents,) 1 for latents that have not been active lately; the d / 2 largest of them
+    rebuild each input's residual. As a share the loss does not fade where the residual is small. Where fewer than d / 2
+    latents are idle, its weight falls in proportion, as toolkits do. Source: Gao et al. 2024, appendix A.2, "AuxK",
+    and their code for the share (the appendix has the plain square).
     """
     count = max(1, h.shape[-1] // 2)
     pre = jax.nn.relu(preactivations(model, h)) * idle
     a = pre * (pre > _cut(pre, count, axis=-1))
-    left = jax.lax.stop_gradient(residual) - a @ dictionary(model)
-    weight = jnp.minimum(idle.sum() / count, 1.0) / 32
-    return weight * jnp.sum(left**2, -1).mean()
+    residual = jax.lax.stop_gradient(residual)
+    left = jnp.sum((residual - a @ dictionary(model)) ** 2, -1).mean()
+    variance = jnp.sum((residual - residual.mean(0)) ** 2, -1).mean()
+    share = jnp.where(variance > NOTHING, left / jnp.maximum(variance, NOTHING), 0.0)
+    return AUXILIARY * jnp.minimum(idle.sum() / count, 1.0) * share
 
 
 def initial(latents: int, d: int, variant: str, sparsity, *, key) -> Autoencoder:
