@@ -64,7 +64,7 @@ def test_search_and_sort_and_their_counts_agree_with_python(page, address):
     heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
     assert page.locator(".td-counts").inner_text() == board.counts()
     search, status = page.get_by_label("search"), page.get_by_role("status")
-    for words in ("<b>3", "dead", "#7", "alive up:<", "up:st", "in:alert(1)", "in:ALERT", "in:⏎ DEAD"):
+    for words in ("<b>3", "dead", "#7", "alive up:<", "up:st", "in:alert(1) <b>1", "in:ALERT", "in:⏎ DEAD"):
         search.fill(words)
         wanted = board.find(words)
         assert status.inner_text() == (f"{len(wanted)} of 40 shown" if wanted else "no latent matches")

@@ -66,8 +66,8 @@ class Dashboard(anywidget.AnyWidget):
         """Latents that the search field lists for these words, by number.
 
         All words must hit: `dna` in what is said of a latent, `dead` or `alive`, `#12` its number, `up:acgt` characters
-        that are all among those it pushes up most, `in:gatt` a piece of one of its top activations. Upper and lower case
-        are the same, but after `in:`.
+        that are all among those it pushes up most, `in:gatt` a piece of one of its top activations. Upper and lower
+        case are the same, but after `in:`.
         """
         found, tops = enumerate(self.head["search"]), (lambda k: _tops(self.features, k))
         return [k for k, text in found if all(_hit(word, k, text, tops) for word in words.split())]
@@ -209,8 +209,7 @@ def _tops(f: Features, k: int) -> list[str]:
 
 
 def _hit(word: str, k: int, text: str, tops) -> bool:
-    """Whether a word finds a latent: its number after #, characters among the logits after up:, a piece of its top
-    activations after in:, else any text."""
+    """Whether a word finds a latent: #, up: and in: as `find` says, else any text."""
     if word.startswith("in:"):
         return any(word[3:] in piece for piece in tops(k))
     word = word.lower()

@@ -248,9 +248,10 @@ class Features:
 
     seen: the text it was measured on. density: (k,) share of inputs on which it fires. maximum: (k,). alignment: of
     the directions. neurons: the most correlated ones. partners: the most correlated latents of a second model's
-    dictionary, or None. consistency: (k,) characters on which it fires per window in which it does. logits: (k, alphabet) exact logit weights. mode: the best mode and the correlation with its
-    posterior, or None where the text has no truth. odds: (k, bins, groups) counts of activations by the log-odds of
-    that mode, groups as in ODDS; one group without truth. share: (k, intervals). inputs: (k, examples) inputs shown,
+    dictionary, or None. consistency: (k,) characters on which it fires per window in which it does. logits: (k,
+    alphabet) exact logit weights. mode: the best mode and the correlation with its posterior, or None where the text
+    has no truth. odds: (k, bins, groups) counts of activations by the log-odds of that mode, groups as in ODDS; one
+    group without truth. share: (k, intervals). inputs: (k, examples) inputs shown,
     -1 for none. snippets: of those. effect: (k,) mean effect over all inputs on which it fires, in nats. statement:
     the best of the closed set, score: (k,) its rank correlation on windows it was not chosen on. sample: (k,) texts
     written with the latent held at its maximum; prompt: what they began with. written: a text without.
