@@ -64,7 +64,7 @@ def test_an_untrained_model_has_such_latents_too():
     labels = dictionaries.token_labels(blank)
     score = lambda x: float(dictionaries.best_f1(blank, x, labels).mean())
     found = score(np.asarray(autoencoder.encode(sae, blank.h)))
-    assert found < score(a) - 0.05
+    assert found < score(a) - 0.02
     confirm("16-untrained-model", found, score(dictionaries.random_latents(blank.h, 512)))
 
 
