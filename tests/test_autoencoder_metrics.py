@@ -181,3 +181,15 @@ def test_masked_cosines_by_hand_and_pair_by_pair():
         metrics.masked_cosines(a, b[1:])
     with pytest.raises(ValueError, match="must not be negative"):
         metrics.masked_cosines(a - 1, b)
+
+
+def test_unions_are_those_of_sets():
+    """Against a search with Python's sets."""
+    rng = np.random.default_rng(3)
+    a, label = rng.random((80, 12)) * (rng.random((80, 12)) < 0.1), rng.random(80) < 0.4
+    there, got, wanted = set(np.flatnonzero(label)), set(), []
+    for _ in range(4):
+        tries = [got | set(np.flatnonzero(column > 0)) for column in a.T]
+        got = max(tries, key=lambda t: 2 * len(t & there) / (len(t) + len(there)))
+        wanted.append(2 * len(got & there) / (len(got) + len(there)))
+    assert metrics.unions(a, label, 4) == pytest.approx(wanted)

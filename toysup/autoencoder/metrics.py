@@ -176,14 +176,14 @@ def unions(a, label, k: int, threshold: float = 0.0) -> np.ndarray:
     _share(threshold)
     if label.shape != (len(a),):
         raise ValueError(f"label must have shape ({len(a)},), one for each input; got {label.shape}")
-    fires, got, found = a > threshold * a.max(0), np.zeros(len(label), bool), np.zeros(k)
+    fires, got, found = (a > threshold * a.max(0)).astype(np.float32), np.zeros(len(label), bool), np.zeros(k)
+    added = lambda where: (where & ~got).astype(np.float32) @ fires + (where & got).sum()  # counts, whole in float32
     for many in range(k):
-        together = fires | got[:, None]
-        f1 = 2 * (together & label[:, None]).sum(0) / np.maximum(together.sum(0) + label.sum(), 1)
+        f1 = 2 * added(label) / np.maximum(added(np.True_) + label.sum(), 1)
         if many and f1.max() <= found[many - 1]:
             found[many:] = found[many - 1]
             break
-        found[many], got = f1.max(), together[:, f1.argmax()]
+        found[many], got = f1.max(), got | (fires[:, f1.argmax()] > 0)
     return found
 
 
