@@ -3,7 +3,7 @@
 import numpy as np
 
 from toysup.language.dictionaries import Observed
-from toysup.language.features import BINS, EACH, INTERVALS, TOP, Alignment, Features, Snippets, Strongest
+from toysup.language.features import BINS, EACH, INTERVALS, TOP, Alignment, Correlated, Features, Snippets
 
 TEXT = "<script>alert(1)</script>&\"'</style>\n<!--<img src=x onerror=alert(2)>\n" * 4
 WINDOW = 32
@@ -19,7 +19,7 @@ def made(latents: int = 12, *, partner: bool = True) -> Features:
     shown, length = TOP + INTERVALS * EACH, 30
     alive = k != 5
     which = rng.integers(0, 4, (latents, 3))
-    pairs = Strongest(which, np.sort(rng.random((latents, 3)))[:, ::-1])
+    pairs = Correlated(which, np.sort(rng.random((latents, 3)))[:, ::-1], rng.random((latents, 3)))
     inputs = np.where(alive[:, None], rng.integers(0, len(seen.h) // WINDOW, (latents, shown)) * WINDOW + 3, -1)
     start = np.where(inputs < 0, 0, inputs - 3)
     activation = np.zeros((latents, shown, length))
@@ -31,6 +31,7 @@ def made(latents: int = 12, *, partner: bool = True) -> Features:
         alignment=Alignment(which, pairs.value, pairs.value / 2),
         neurons=pairs,
         partners=pairs if partner else None,
+        consistency=np.where(alive, k % 5 + 1.0, 0.0),
         logits=rng.normal(size=(latents, len(alphabet))),
         mode=None,
         odds=rng.integers(0, 9, (latents, BINS, 1)) * alive[:, None, None],

@@ -107,6 +107,7 @@ def test_union_finds_a_split_feature():
     assert metrics.union(parts, label, 1) == pytest.approx(0.5)
     assert metrics.union(parts, label, 3) == 1
     assert metrics.union(parts, label, 4) == 1  # the fourth would not help and is not taken
+    assert metrics.unions(parts, label, 5) == pytest.approx([0.5, 0.8, 1, 1, 1])
 
 
 def test_absorption_sees_a_parent_that_is_silent_beside_its_child():
@@ -175,3 +176,35 @@ def test_baselines_know_their_shapes():
 def test_bad_input_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_masked_cosines_by_hand_and_pair_by_pair():
+    """A part of a whole has a cosine of 1 with it where the part is active, and less where the whole is."""
+    whole = np.array([[1.0], [1], [1], [1], [0]])
+    part = np.array([[2.0], [0], [0], [0], [0]])
+    assert metrics.masked_cosines(whole, part) == pytest.approx(np.array([[1.0]]))
+    rng = np.random.default_rng(0)
+    a, b = (np.maximum(rng.normal(size=(60, n)) - 1, 0) for n in (4, 5))
+    a[:, 3] = 0
+    cos = lambda x, y: x @ y / max(np.linalg.norm(x) * np.linalg.norm(y), 1e-12)
+    wanted = [[max(cos(x[on], y[on]) for on in (x > 0, y > 0)) for y in b.T] for x in a.T]
+    found = metrics.masked_cosines(a, b)
+    assert found == pytest.approx(np.array(wanted), abs=1e-6)
+    assert found == pytest.approx(metrics.masked_cosines(b, a).T, abs=1e-6)
+    assert not found[3].any()
+    with pytest.raises(ValueError, match="as many inputs, got 60 and 59"):
+        metrics.masked_cosines(a, b[1:])
+    with pytest.raises(ValueError, match="must not be negative"):
+        metrics.masked_cosines(a - 1, b)
+
+
+def test_unions_are_those_of_sets():
+    """Against a search with Python's sets."""
+    rng = np.random.default_rng(3)
+    a, label = rng.random((80, 12)) * (rng.random((80, 12)) < 0.1), rng.random(80) < 0.4
+    there, got, wanted = set(np.flatnonzero(label)), set(), []
+    for _ in range(4):
+        tries = [got | set(np.flatnonzero(column > 0)) for column in a.T]
+        got = max(tries, key=lambda t: 2 * len(t & there) / (len(t) + len(there)))
+        wanted.append(2 * len(got & there) / (len(got) + len(there)))
+    assert metrics.unions(a, label, 4) == pytest.approx(wanted)

@@ -7,6 +7,7 @@ import pytest
 from made_latents import TEXT, made
 
 from toysup.language.dashboard import Dashboard, pack
+from toysup.language.features import TOP
 
 TYPES = {"u1": np.uint8, "i1": np.int8, "u2": np.uint16, "u4": np.uint32, "f4": np.float32}
 
@@ -33,13 +34,23 @@ def test_what_is_packed_comes_out_again():
     assert (found["downValue"][:, :-1] <= found["downValue"][:, 1:]).all()
     on = found["shown"] > 0
     assert (found["start"] + found["peak"])[on].tolist() == f.seen.at[f.inputs[on]].tolist()
-    assert "partner" not in pack(made(partner=False))[0]["arrays"]
+    for name, pair in (("correlated", f.neurons), ("partner", f.partners)):
+        assert np.allclose(found[f"{name}Value"], pair.value)
+        assert np.allclose(found[f"{name}Cosine"], pair.cosine)
+    assert np.allclose(found["consistency"], f.consistency)
+    assert not {"partner", "partnerCosine"} & pack(made(partner=False))[0]["arrays"].keys()
 
 
 def test_a_weak_activation_is_not_packed_as_none():
     f = made()
     f.snippets.activation[0, 0, 1] = 1e-6
     assert dict(unpacked(*pack(f)))["activation"][0, 0, 1] == 1
+
+
+def tops(f, k):
+    """The pieces of text that a latent's top activations show."""
+    length = f.snippets.activation.shape[2]
+    return [TEXT[at : at + length] for at in f.snippets.start[k, :TOP][f.inputs[k, :TOP] >= 0]]
 
 
 def test_lines_counts_and_search():
@@ -52,6 +63,9 @@ def test_lines_counts_and_search():
     assert board.find("#3") == [3]
     assert board.find("<B>1") == [1, 10, 11]
     assert board.find("dead #3") == []
+    assert board.find("in:alert(1)") == [k for k in range(12) if any("alert(1)" in t for t in tops(board.features, k))]
+    assert 0 < len(board.find("in:alert(1)")) < 12
+    assert board.find("in:ALERT(1)") == []
     letters = board.line(3).split("pushes ")[1].split(" up,")[0].replace("⏎", "")
     assert 3 in board.find(f"up:{letters.replace(' ', '')}")
     assert board.select(7) == board.line(7)
@@ -85,6 +99,8 @@ def test_a_card_escapes_text_and_carries_its_line():
     seen.feed(card.html)
     assert seen.tags == {"div", "p", "b", "table", "tr", "th", "td", "code", "span"}
     assert "<script>alert(1)" in seen.text
+    for part in ("neuron alignment", "% of L1", "correlated neurons", "cosine", "second model", "positive logits"):
+        assert part in seen.text
     assert repr(card) == card.text == Dashboard(made()).line(3)
     assert card._repr_html_() == card.html
     assert len(card.html) < 12_000

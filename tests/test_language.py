@@ -355,6 +355,14 @@ def test_files_in_an_encoding_that_is_named(tmp_path, encoding):
     assert text.folder(tmp_path, encoding=encoding) == [words]
 
 
+def test_a_mark_is_read_whatever_encoding_the_others_have(tmp_path):
+    """A folder as people have it: one file in Latin-1, one of Windows' notepad, an empty one."""
+    (tmp_path / "a.txt").write_bytes("Füße".encode("latin-1"))
+    (tmp_path / "b.txt").write_bytes("sechzehn Größen\r\n".encode("utf-16"))
+    (tmp_path / "c.txt").write_bytes(b"")
+    assert text.folder(tmp_path, encoding="latin-1") == ["Füße", "sechzehn Größen\n"]
+
+
 def test_errors_of_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         text.folder(tmp_path / "none")
@@ -373,6 +381,21 @@ def test_errors_of_folders(tmp_path):
     (tmp_path / "a.txt").write_bytes("words".encode("utf-16-le"))
     with pytest.raises(ValueError, match="holds zeros"):
         text.folder(tmp_path)
+    (tmp_path / "a.txt").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match=r"a\.txt holds zeros and is not UTF-8: it is no text, but a binary file"):
+        text.folder(tmp_path)
+    (tmp_path / "a.txt").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"all of these are empty \(1\)"):
+        text.folder(tmp_path)
+    for path in (None, 3, ""):
+        with pytest.raises(ValueError, match="path must name a folder"):
+            text.folder(path)
+    for pattern in ("", "/etc/*", 3):
+        with pytest.raises(ValueError, match="pattern must say which files inside the folder"):
+            text.folder(tmp_path, pattern)
+    for documents in (3, b"bytes", [1, 2]):
+        with pytest.raises(TypeError, match="documents must be a string or several"):
+            text.as_text(documents)
 
 
 def test_rare_characters_become_one():

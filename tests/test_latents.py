@@ -181,6 +181,23 @@ def test_alignment_by_hand():
     assert found.share.tolist() == [[0.75, 0.25], [0.5, 0.25]]
 
 
+def test_correlated_columns_by_hand():
+    """A column that is the latent plus a constant has a correlation of 1 and a lower cosine; one of zeros has none."""
+    a = np.array([[0.0], [2], [0], [2]], np.float32)
+    others = np.concatenate([a + 1, np.zeros((4, 1)), 3 - a, [[0], [1], [0], [0]]], axis=1)
+    found = features.correlated(a, others, 4)
+    assert found.which.tolist() == [[0, 3, 1, 2]]
+    assert found.value[0] == pytest.approx([1, 1 / math.sqrt(3), 0, -1])
+    assert found.cosine[0] == pytest.approx([6 / math.sqrt(40), math.sqrt(0.5), 0, 2 / math.sqrt(40)])
+
+
+def test_consistency_is_firings_per_window_that_has_one():
+    a = np.zeros((12, 3))
+    a[[0, 1, 2, 9], 0] = 1  # three in the first window of four, one in the third
+    a[5, 1] = 1
+    assert features.consistency(a, 4).tolist() == [2.0, 1.0, 0.0]
+
+
 def test_histograms_count_every_firing_once():
     a = np.array([[0.0, 1], [0.1, 0], [0.5, 0], [1.0, 0], [0.51, 0]])
     found = features.histogram(a, np.array([0, 0, 1, 1, 1]), 2, bins=2)
@@ -275,6 +292,9 @@ def test_a_description_agrees_with_its_parts():
     assert alive.sum() > 20
     assert (found.partners.which[alive, 0] == np.flatnonzero(alive)).all()
     assert found.partners.value[alive, 0] == pytest.approx(1, abs=1e-4)
+    assert found.partners.cosine[alive, 0] == pytest.approx(1, abs=1e-4)
+    assert (found.consistency[alive] >= 1).all()
+    assert not found.consistency[~alive].any()
     top = found.inputs[alive, 0]
     assert (a[top, alive] == found.maximum[alive]).all()
     assert (found.inputs[~alive] == -1).all()

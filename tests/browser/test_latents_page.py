@@ -64,7 +64,7 @@ def test_search_and_sort_and_their_counts_agree_with_python(page, address):
     heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
     assert page.locator(".td-counts").inner_text() == board.counts()
     search, status = page.get_by_label("search"), page.get_by_role("status")
-    for words in ("<b>3", "dead", "#7", "alive up:<", "up:st"):
+    for words in ("<b>3", "dead", "#7", "alive up:<", "up:st", "in:alert(1) <b>1", "in:ALERT", "in:⏎ DEAD"):
         search.fill(words)
         wanted = board.find(words)
         assert status.inner_text() == (f"{len(wanted)} of 40 shown" if wanted else "no latent matches")
@@ -87,7 +87,9 @@ def test_text_of_the_corpus_is_text(page, address):
     line = page.locator(".td-examples .td-text").first
     assert len(line.locator("span").all()) == 31
     peak = line.locator(".td-peak")
-    assert peak.get_attribute("title").startswith(f"‘{peak.inner_text()}’: activation 2.00, effect")
+    peak.hover()
+    told = page.locator(".td-told").first.inner_text()
+    assert told.startswith(f"‘{peak.inner_text()}’: activation 2.00, effect")
     assert "‘" in page.locator(".td-detail h2").inner_text()
 
 
@@ -104,6 +106,78 @@ def test_a_keyboard_is_enough(page, address):
         assert chosen.inner_text().startswith(f"#{latent}\n")
     page.keyboard.press("PageDown")
     assert page.locator(".td-detail h2").inner_text() != "Latent 0: ‘<b>0</b>’ in </script>"
+
+
+def test_examples_are_read_by_keyboard(page, address):
+    """Every number that the pointer finds is found by arrow keys: they begin at the peak, and stay inside."""
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    block, told = page.locator(".td-examples").first, page.locator(".td-told").first
+    assert told.inner_text() == ""
+    block.focus()
+    for key, told_of in (("ArrowRight", "activation 2.00"), ("ArrowRight", "effect +0.200"), ("ArrowLeft", "2.00")):
+        page.keyboard.press(key)
+        assert told_of in told.inner_text()
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    assert block.locator(".td-here").count() == 1
+    assert block.locator("li").first.locator("span").first.get_attribute("class") == "td-here"
+    page.keyboard.press("ArrowDown")
+    assert block.locator("li").nth(1).locator(".td-here").count() == 1
+    assert page.locator(".td-detail h2").inner_text() == "Latent 0: ‘<b>0</b>’ in </script>"
+    page.keyboard.press("Tab")
+    assert told.inner_text() == ""
+
+
+PARTS = (
+    "Neuron alignment",
+    "Correlated neurons",
+    "Correlated latents of a second model",
+    "Negative logits",
+    "Positive logits",
+    "Activations (density 1.00 %)",
+    "Top activations",
+    "Subsample intervals",
+    "Held at its maximum, the model writes",
+)
+
+
+def test_everything_is_there_that_the_published_browser_shows(page, address):
+    """Bricken et al. 2023, the feature browser; the guide opens by keyboard and explains every part."""
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    assert tuple(page.locator(".td-detail h3").all_inner_texts()) == PARTS
+    assert page.locator(".td-detail th").all_inner_texts() == [
+        "neuron", "coefficient", "% of L1", "neuron", "Pearson", "cosine", "latent", "Pearson", "cosine"
+    ]  # fmt: skip
+    assert "token max act 2.00, of 256 characters" in page.locator(".td-detail").inner_text()
+    assert page.locator(".td-facts dt").all_inner_texts() == [
+        "density", "score", "maximum", "mean ablation effect", "consistent activation"
+    ]  # fmt: skip
+    guide = page.locator(".td-guide")
+    assert not guide.locator("dl").is_visible()
+    guide.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert guide.locator("dl").is_visible()
+    assert guide.locator("dt").count() > 10
+    page.get_by_label("sort by").select_option("consistency")
+    assert rows(page)[:3] == ["#4", "#9", "#14"]
+
+
+def test_underlines_can_be_taken_away(page, address):
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    colours = """() => [...document.querySelectorAll('.td-examples [data-told]')]
+      .filter((span) => getComputedStyle(span).borderBottomColor !== 'rgba(0, 0, 0, 0)').length"""
+    assert page.evaluate(colours) > 0
+    page.get_by_label("underline").select_option("none")
+    assert page.evaluate(colours) == 0
+    page.keyboard.press("Tab")
+    page.get_by_role("option", name="#3 ").click()
+    heading(page, "Latent 3: ‘<b>3</b>’ in </script>")
+    assert page.evaluate(colours) == 0
+    page.get_by_label("underline").select_option("effect")
+    assert page.evaluate(colours) > 0
 
 
 def test_a_click_shows_a_latent_and_a_dead_one_says_so(page, address):

@@ -5,12 +5,13 @@ Source: Bricken et al. 2023. Rows are means over the two models.
 
 from functools import lru_cache
 
+import jax
 import numpy as np
 from helpers import ROOT, confirm
 
 from toysup import autoencoder
 from toysup.autoencoder import metrics
-from toysup.language import checkpoint, corpus, dictionaries
+from toysup.language import checkpoint, corpus, dictionaries, transformer
 from toysup.language.dictionaries import THRESHOLDS
 from toysup.language.modes import MODES
 
@@ -52,6 +53,19 @@ def modes(name):
 def test_characters_in_context():
     latents, neurons = np.mean([tokens(name) for name in MODELS], axis=0)
     confirm("16-characters-in-context", latents, neurons)
+
+
+def test_an_untrained_model_has_such_latents_too():
+    """Latents of the first transformer before its training; the control is random directions over the same neurons."""
+    seen, _, a = measured("a")
+    start = transformer.initial(seen.model.size, key=jax.random.split(jax.random.key(0))[0])
+    blank = dictionaries.observe(start, kept_back(), seen.alphabet, windows=400)
+    sae = dictionaries.load(ROOT / "data/autoencoder_untrained.safetensors").model
+    labels = dictionaries.token_labels(blank)
+    score = lambda x: float(dictionaries.best_f1(blank, x, labels).mean())
+    found = score(np.asarray(autoencoder.encode(sae, blank.h)))
+    assert found < score(a) - 0.02
+    confirm("16-untrained-model", found, score(dictionaries.random_latents(blank.h, 512)))
 
 
 def test_loss_recovered():

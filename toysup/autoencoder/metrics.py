@@ -162,22 +162,47 @@ def chance(labels) -> np.ndarray:
 
 
 def union(a, label, k: int, threshold: float = 0.0) -> float:
-    """The F1 of the best `k` latents that fire for one label together, added one at a time.
+    """The F1 of the best `k` latents that fire for one label together, added one at a time: the last of `unions`."""
+    return float(unions(a, label, k, threshold)[-1])
 
-    a: (inputs, latents). label: (inputs,). Shows a feature that is split among latents.
+
+def unions(a, label, k: int, threshold: float = 0.0) -> np.ndarray:
+    """The F1 of the best 1 to `k` latents that fire for one label together, added one at a time: (k,).
+
+    a: (inputs, latents). label: (inputs,). Shows a feature that is split among latents. One that does not help is not
+    added.
     """
     a, label, k = _table("a", a), np.asarray(label) > 0, check.count("k", k)
     _share(threshold)
     if label.shape != (len(a),):
         raise ValueError(f"label must have shape ({len(a)},), one for each input; got {label.shape}")
-    fires, got, best = a > threshold * a.max(0), np.zeros(len(label), bool), 0.0
-    for _ in range(k):
-        together = fires | got[:, None]
-        f1 = 2 * (together & label[:, None]).sum(0) / np.maximum(together.sum(0) + label.sum(), 1)
-        if f1.max() <= best:
+    fires, got, found = (a > threshold * a.max(0)).astype(np.float32), np.zeros(len(label), bool), np.zeros(k)
+    added = lambda where: (where & ~got).astype(np.float32) @ fires + (where & got).sum()  # counts, whole in float32
+    for many in range(k):
+        f1 = 2 * added(label) / np.maximum(added(np.True_) + label.sum(), 1)
+        if many and f1.max() <= found[many - 1]:
+            found[many:] = found[many - 1]
             break
-        best, got = float(f1.max()), together[:, f1.argmax()]
-    return best
+        found[many], got = f1.max(), got | (fires[:, f1.argmax()] > 0)
+    return found
+
+
+def masked_cosines(a, b) -> np.ndarray:
+    """How alike the latents of two dictionaries fire, where at least one of a pair does: a (inputs, j), b (inputs, k).
+
+    The cosine of two columns on the inputs where the first is active, or on those where the second is, whichever is
+    larger: (j, k), so that a part of a whole is alike to it. One that is active on few inputs is alike to anything
+    active there: look at a control as sparse. Source: Bricken et al. 2023, footnote 32.
+    """
+    a, b = _table("a", a).astype(np.float32), _table("b", b).astype(np.float32)
+    if len(a) != len(b):
+        raise ValueError(f"a and b must have as many inputs, got {len(a)} and {len(b)}")
+    if (a < 0).any() or (b < 0).any():
+        raise ValueError("a and b must not be negative: they are latents")
+    where_a = (a**2).sum(0)[:, None] * ((a > 0).astype(np.float32).T @ b**2)
+    where_b = (a**2).T @ (b > 0).astype(np.float32) * (b**2).sum(0)
+    least = np.sqrt(np.minimum(where_a, where_b))
+    return np.divide(a.T @ b, least, out=np.zeros_like(least), where=least > 0)
 
 
 def absorption(a, x, parent: int, child: int, D=None, truth=None, *, siblings=()) -> float:

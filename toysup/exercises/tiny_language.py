@@ -9,7 +9,7 @@ from toysup.exercises.exercise import Exercise
 
 def exercises() -> tuple[Exercise, ...]:
     """The exercises of this notebook."""
-    return _always_firing(), _dna_floor()
+    return _always_firing(), _dna_floor(), _without_it()
 
 
 def _always_firing() -> Exercise:
@@ -49,4 +49,23 @@ def _dna_floor() -> Exercise:
             (line, "this is for a whole line. Divide by its characters."),
         ),
         "The same number as in section 1, which the program computed from its table of 26 lengths.",
+    )
+
+
+def _without_it() -> Exercise:
+    """The probability 0.28 of a character after 1.5 · 1.06 is taken off its logit, the others left alone."""
+    p, logit = 0.28, 1.5 * 1.06
+    without = p * math.exp(-logit) / (1 - p + p * math.exp(-logit))
+    return Exercise(
+        "without_it",
+        without,
+        0.01,
+        (
+            (p * math.exp(-logit), "probabilities must sum to 1 again: divide by the new sum."),
+            (p - without, "this is what the latent adds to the probability. What is left without it?"),
+            (math.log(p / without), "this is the effect in nats. The question was for the probability."),
+            (p * math.exp(logit) / (1 - p + p * math.exp(logit)), "this is with the latent added once more."),
+            (p * math.exp(-1.06) / (1 - p + p * math.exp(-1.06)), "a latent of 1.5 adds 1.5 times its logit weight."),
+        ),
+        "The effect is ln(0.28 / 0.0735) = 1.34 nats where the next character is t, and below 0 where it is another.",
     )

@@ -8,7 +8,25 @@ const GROUPS = ["#0072b2", "#56b4e9", "#c9bb00", "#e69f00", "#d55e00"]; // ruled
 const TYPES = { u1: Uint8Array, i1: Int8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
 const SORTS = [
   ["score", "interpretation score"], ["density", "density"], ["effect", "ablation effect"], ["maximum", "maximum"],
-  ["share", "share of its first neuron"], ["partner", "correlation with the second model"], ["number", "number"],
+  ["consistency", "consistent activation"], ["share", "share of its first neuron"],
+  ["partner", "correlation with the second model"], ["number", "number"],
+];
+const UNDERLINES = [["effect", "ablation effect"], ["none", "nothing"]];
+const GUIDE = [
+  ["alive, dead", "A dead latent fires on none of the characters this page was measured on; with more of them it might."],
+  ["density", "Share of characters on which the latent fires, that is, is above 0."],
+  ["score", "The best of a closed set of statements was chosen on every other window of the text; the score is its rank correlation with the latent on the windows between. 1 is perfect, 0 is none."],
+  ["consistent activation", "On how many characters the latent fires in a window in which it fires at all, on average: near 1 it marks single characters."],
+  ["neuron alignment", "Neurons with the largest coefficients of the latent's direction, whatever their sign. % of L1: the coefficient's share of the sum of all absolute values."],
+  ["correlated neurons, latents of a second model", "Those whose activations go best with the latent's over all characters. Pearson's correlation is about the means; the cosine is not, and is high wherever both are mostly on."],
+  ["positive and negative logits", "What one unit of the latent adds to the logit of each next character, the same in every context."],
+  ["activations", "How often each strength occurs. Colour: the exact log-odds of the latent's best mode, given the line so far."],
+  ["top activations", "Pieces of text with the largest activations, one of a window. Shade: how strongly it fires there. A frame: the character the piece was chosen for."],
+  ["underline", "What the latent, at the character before, added to the log-likelihood of this one: solid blue, taking it away would hurt; dotted orange, it would help."],
+  ["subsample intervals", "The range from 0 to the maximum cut into equal parts, with examples of each. A latent may mean something else where it fires weakly."],
+  ["held at its maximum", "What the model writes when the latent is held at its maximum all the time, and what it writes without."],
+  ["search", "All words must hit. dna: in what is said of the latent, or its mode; dead, alive; #12: its number; up:acgt: characters among its positive logits; in:gatt: a piece of its top activations, upper and lower case told apart."],
+  ["keys", "From the search field arrow down leads to the list; there arrows, Page Up and Down, Home and End choose. In a block of examples arrows move from character to character, and the line above tells its numbers."],
 ];
 
 const minus = (text) => text.replace("-", "−");
@@ -59,6 +77,13 @@ class Data {
   row(name, k) { const { values, size } = this.arrays[name]; return values.subarray(k * size, (k + 1) * size); }
   statement(k) { return this.head.statements[this.one("statement", k)]; }
   dead(k) { return this.one("density", k) === 0; }
+  tops(k) {
+    const starts = this.row("start", k), shown = this.row("shown", k), length = this.arrays.activation.shape[2], found = [];
+    for (let j = 0; j < this.head.layout.top; j += 1) {
+      if (shown[j]) found.push(Array.from(this.arrays.ids.values.subarray(starts[j], starts[j] + length), (c) => this.letters[c].replace("\n", "⏎")).join(""));
+    }
+    return found;
+  }
   key(name, k) {
     if (name === "number") return -k;
     if (name === "share") return this.row("neuronShare", k)[0];
@@ -191,7 +216,7 @@ function example(data, k, j) {
     const span = make("span", { text: visible(character) });
     if (a) span.style.background = `rgba(var(--warm), ${(0.08 + 0.47 * a).toFixed(2)})`;
     if (e) span.style.borderBottom = `3px ${e > 0 ? "solid" : "dotted"} rgba(var(${e > 0 ? "--cold" : "--warm"}), ${(0.3 + 0.7 * Math.abs(e)).toFixed(2)})`;
-    if (a || e) span.title = `${quoted(character)}: activation ${fixed(a * maximum, 2)}, effect ${signed(e * largest, 3)} nats`;
+    span.dataset.told = `${quoted(character)}: activation ${fixed(a * maximum, 2)}, effect ${signed(e * largest, 3)} nats`;
     if (i === peak && acts[peak]) span.className = "td-peak";
     item.append(span);
   }
@@ -199,10 +224,42 @@ function example(data, k, j) {
   return item;
 }
 
-function examples(data, k, from, many) {
+function examples(data, k, from, many, name) {
   const shown = data.row("shown", k), items = [];
   for (let j = from; j < from + many; j += 1) if (shown[j]) items.push(example(data, k, j));
-  return items.length ? make("ul", { class: "td-examples", tabindex: "0", role: "list", "aria-label": "examples" }, ...items) : make("p", { class: "td-hint", text: "none" });
+  if (!items.length) return make("p", { class: "td-hint", text: "none" });
+  const told = make("p", { class: "td-told", "aria-live": "polite" });
+  const list = make("ul", { class: "td-examples", tabindex: "0", role: "list", "aria-label": `${name}: arrow keys read character by character`, "data-lm-suppress-shortcuts": "true" }, ...items);
+  reader(list, items, told);
+  return make("div", {}, told, list);
+}
+
+/* one character at a time, by pointer or by arrow keys: what is known of it, in the line above */
+function reader(list, items, told) {
+  const lines = items.map((item) => [...item.querySelectorAll("[data-told]")]);
+  let at = null, marked = null;
+  const mark = (span) => {
+    marked?.classList.remove("td-here");
+    marked = span;
+    marked?.classList.add("td-here");
+    told.textContent = span ? span.dataset.told : "";
+  };
+  list.addEventListener("pointerover", (event) => { const span = event.target.closest("[data-told]"); if (span) mark(span); });
+  list.addEventListener("pointerleave", () => mark(at && lines[at[0]][at[1]]));
+  list.addEventListener("blur", () => { at = null; mark(null); });
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (at) {
+      const row = Math.min(lines.length - 1, Math.max(0, at[0] + step[0]));
+      at = [row, Math.min(lines[row].length - 1, Math.max(0, at[1] + step[1]))];
+    } else at = [0, Math.max(0, lines[0].findIndex((span) => span.classList.contains("td-peak")))];
+    const span = lines[at[0]][at[1]];
+    mark(span);
+    list.scrollLeft = Math.max(0, Math.min(list.scrollLeft, span.offsetLeft - 20), span.offsetLeft + 40 - list.clientWidth);
+  });
 }
 
 function intervals(data, k) {
@@ -210,28 +267,31 @@ function intervals(data, k) {
   return make("div", { class: "td-intervals" }, ...Array.from({ length: many }, (_, i) => {
     const low = (maximum * (many - i - 1)) / many, high = (maximum * (many - i)) / many;
     const text = `${fixed(low, 2)} to ${fixed(high, 2)}: ${(100 * share[many - i - 1]).toFixed(1)} % of its activations`;
-    return make("div", {}, make("h4", { text }), examples(data, k, top + i * each, each));
+    return make("div", {}, make("h4", { text }), examples(data, k, top + i * each, each, `activations of ${fixed(low, 2)} to ${fixed(high, 2)}`));
   }));
 }
 
 function detail(data, k) {
   const { head } = data, title = `Latent ${k}: ${data.dead(k) ? "dead" : data.statement(k)}`;
   const facts = [["density", percent(data.one("density", k))], ["score", fixed(data.one("score", k), 3)],
-    ["maximum", fixed(data.one("maximum", k), 2)], ["mean ablation effect", `${signed(data.one("effect", k), 4)} nats`]];
+    ["maximum", fixed(data.one("maximum", k), 2)], ["mean ablation effect", `${signed(data.one("effect", k), 4)} nats`],
+    ["consistent activation", fixed(data.one("consistency", k), 1)]];
   if (data.has("mode")) facts.push(["best mode", `${head.modes[k]} (${fixed(data.row("modeValue", k)[0], 2)})`]);
   const list = make("dl", { class: "td-facts" }, ...facts.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value }))));
-  const three = (name) => Array.from(data.row(name, k), (which, i) => [String(which), fixed(data.row(`${name}Value`, k)[i], 3)]);
+  const three = (name) => Array.from(data.row(name, k), (which, i) => [`#${which}`, signed(data.row(`${name}Value`, k)[i], 3)]);
+  const both = (name) => three(name).map((row, i) => [...row, signed(data.row(`${name}Cosine`, k)[i], 3)]);
   const share = data.row("neuronShare", k);
   const pairs = [
-    section("Neurons it writes to", table(["neuron", "coefficient", "share"], three("neuron").map((row, i) => [...row, `${(100 * share[i]).toFixed(1)} %`]))),
-    section("Correlated neurons", table(["neuron", "correlation"], three("correlated"))),
+    section("Neuron alignment", table(["neuron", "coefficient", "% of L1"], three("neuron").map((row, i) => [...row, `${(100 * share[i]).toFixed(1)} %`]))),
+    section("Correlated neurons", table(["neuron", "Pearson", "cosine"], both("correlated"))),
   ];
-  if (data.has("partner")) pairs.push(section("Latents of a second model", table(["latent", "correlation"], three("partner"))));
+  if (data.has("partner")) pairs.push(section("Correlated latents of a second model", table(["latent", "Pearson", "cosine"], both("partner"))));
   return [
     make("div", {}, make("h2", { text: title })), list, make("div", { class: "td-pair" }, ...pairs),
-    make("div", { class: "td-pair" }, section("Logits up", logits(data, k, "up")), section("Logits down", logits(data, k, "down"))),
-    section("Activations", histogram(data, k)),
-    section("Top activations", make("p", { class: "td-hint", text: "shaded: how strongly it fires; underlined: what it adds to the log-likelihood of the character, solid blue helps, dotted orange hurts" }), examples(data, k, 0, head.layout.top)),
+    make("div", { class: "td-pair" }, section("Negative logits", logits(data, k, "down")), section("Positive logits", logits(data, k, "up"))),
+    section(`Activations (density ${percent(data.one("density", k))})`, histogram(data, k)),
+    section("Top activations", make("p", { class: "td-hint", text: `token max act ${fixed(data.one("maximum", k), 2)}, of ${head.counts.inputs} characters; shaded: how strongly it fires; underlined: what it adds to the log-likelihood of the character, solid blue helps, dotted orange hurts` }),
+      examples(data, k, 0, head.layout.top, "top activations")),
     section("Subsample intervals", intervals(data, k)),
     section("Held at its maximum, the model writes", make("p", { class: "td-text td-sample", text: [...head.samples[k]].map(visible).join("") }),
       make("p", { class: "td-hint", text: "without" }), make("p", { class: "td-text td-sample", text: [...head.written].map(visible).join("") })),
@@ -246,21 +306,25 @@ class View {
     this.data = new Data(model.get("head"), model.get("data"));
     this.latent = model.get("selected");
     const { counts, latents, name } = this.data.head;
-    this.search = make("input", { type: "search", spellcheck: "false", autocomplete: "off", placeholder: "dna, up:acgt, dead, #12", "data-lm-suppress-shortcuts": "true" });
+    this.search = make("input", { type: "search", spellcheck: "false", autocomplete: "off", placeholder: "dna, up:acgt, in:gatt, dead, #12", "data-lm-suppress-shortcuts": "true" });
     this.sort = make("select", { "data-lm-suppress-shortcuts": "true" }, ...SORTS.filter(([key]) => key !== "partner" || this.data.has("partner")).map(([value, text]) => make("option", { value, text })));
     this.turn = make("button", { type: "button", "aria-pressed": "false", text: "reversed" });
+    this.underline = make("select", { "data-lm-suppress-shortcuts": "true" }, ...UNDERLINES.map(([value, text]) => make("option", { value, text })));
+    const guide = make("details", { class: "td-guide" }, make("summary", { text: "Guide to this page" }),
+      make("dl", {}, ...GUIDE.map(([name, text]) => make("div", {}, make("dt", { text: name }), make("dd", { text })))));
     this.found = make("p", { class: "td-found", role: "status" });
     this.list = new List(this.data, (k) => this.choose(k));
     this.place = make("div", { class: "td-detail", role: "region", "aria-label": "one latent" });
     const text = `${latents} ${name}: ${counts.alive} alive, ${counts.dead} dead, ${counts.low} below a density of 0.0001, on ${counts.inputs} characters`;
-    const bar = make("div", { class: "td-bar" }, make("label", {}, "search", this.search), make("label", {}, "sort by", this.sort), this.turn);
-    this.root = make("div", { class: "toysup-dashboard" }, make("p", { class: "td-counts", text }), bar,
+    const bar = make("div", { class: "td-bar" }, make("label", {}, "search", this.search), make("label", {}, "sort by", this.sort), this.turn, make("label", {}, "underline", this.underline));
+    this.root = make("div", { class: "toysup-dashboard" }, make("p", { class: "td-counts", text }), guide, bar,
       make("div", { class: "td-main" }, make("div", {}, this.found, this.list.node), this.place));
     this.search.addEventListener("input", () => this.refresh());
     this.search.addEventListener("keydown", (event) => {
       if (event.key === "ArrowDown" && this.list.shown.length) { event.preventDefault(); this.list.node.focus(); }
     });
     this.sort.addEventListener("change", () => this.refresh());
+    this.underline.addEventListener("change", () => this.place.classList.toggle("td-plain", this.underline.value === "none"));
     this.turn.addEventListener("click", () => {
       this.turn.setAttribute("aria-pressed", String(this.turn.getAttribute("aria-pressed") !== "true"));
       this.refresh();
@@ -274,8 +338,10 @@ class View {
   }
   remove() { this.watch.disconnect(); this.model.off("change:selected", this.told); this.root.remove(); }
   order() {
-    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean), { search } = this.data.head, found = [];
-    const hit = (word, k) => {
+    const words = this.search.value.split(/\s+/).filter(Boolean), { search } = this.data.head, found = [];
+    const hit = (given, k) => {
+      if (given.startsWith("in:")) return this.data.tops(k).some((text) => text.includes(given.slice(3)));
+      const word = given.toLowerCase();
       if (/^#\d+$/.test(word)) return word === `#${k}`;
       const text = search[k], at = text.lastIndexOf(" up:");
       if (!word.startsWith("up:")) return text.slice(0, at).includes(word);

@@ -66,9 +66,11 @@ class Dashboard(anywidget.AnyWidget):
         """Latents that the search field lists for these words, by number.
 
         All words must hit: `dna` in what is said of a latent, `dead` or `alive`, `#12` its number, `up:acgt` characters
-        that are all among those it pushes up most. Upper and lower case are the same.
+        that are all among those it pushes up most, `in:gatt` a piece of one of its top activations. Upper and lower
+        case are the same, but after `in:`.
         """
-        return [k for k, text in enumerate(self.head["search"]) if all(_hit(w, k, text) for w in words.lower().split())]
+        found, tops = enumerate(self.head["search"]), (lambda k: _tops(self.features, k))
+        return [k for k, text in found if all(_hit(word, k, text, tops) for word in words.split())]
 
     def counts(self) -> str:
         """How many latents are alive, dead, and of ultra-low density, in one line."""
@@ -138,7 +140,10 @@ def pack(f: Features) -> tuple[dict, bytes]:
         **_pairs("neuron", (f.alignment.neuron, f.alignment.weight)),
         "neuronShare": f.alignment.share.astype("<f4"),
         **_pairs("correlated", f.neurons),
+        "correlatedCosine": f.neurons.cosine.astype("<f4"),
         **(_pairs("partner", f.partners) if f.partners else {}),
+        **({"partnerCosine": f.partners.cosine.astype("<f4")} if f.partners else {}),
+        "consistency": f.consistency.astype("<f4"),
         **_pairs("up", up),
         **_pairs("down", (down.which, -down.value)),
         **(_pairs("mode", f.mode) if f.mode else {}),
@@ -196,8 +201,18 @@ def _searched(f: Features, k: int, up) -> str:
     return f"{f.statement[k]} {mode_name(f, k)} {state} up:{''.join(f.seen.alphabet[c] for c in up)}".lower()
 
 
-def _hit(word: str, k: int, text: str) -> bool:
-    """Whether a word finds a latent: its number after #, characters among the logits after up:, else any text."""
+def _tops(f: Features, k: int) -> list[str]:
+    """The texts of the top activations of a latent."""
+    ends = f.snippets.activation.shape[2]
+    starts = f.snippets.start[k, :TOP][f.inputs[k, :TOP] >= 0]
+    return [_visible("".join(f.seen.alphabet[c] for c in f.seen.ids[at : at + ends])) for at in starts]
+
+
+def _hit(word: str, k: int, text: str, tops) -> bool:
+    """Whether a word finds a latent: #, up: and in: as `find` says, else any text."""
+    if word.startswith("in:"):
+        return any(word[3:] in piece for piece in tops(k))
+    word = word.lower()
     if word.startswith("#") and word[1:].isdigit():
         return word == f"#{k}"
     if word.startswith("up:"):
@@ -217,13 +232,13 @@ def _card(f: Features, k: int, line: str) -> str:
     """HTML without scripts or classes, so that it shows wherever a notebook does; all text escaped."""
     say = lambda text: html.escape(text, quote=True)
     rows = [
-        ("strongest neurons", ", ".join(_neurons(f, k))),
-        ("logits up", _characters(f, strongest(f.logits[k : k + 1], 5))),
-        ("logits down", _characters(f, strongest(-f.logits[k : k + 1], 5), -1)),
+        ("neuron alignment", ", ".join(_neurons(f, k))),
+        ("correlated neurons", _partners(f.neurons, k)),
+        ("positive logits", _characters(f, strongest(f.logits[k : k + 1], 5))),
+        ("negative logits", _characters(f, strongest(-f.logits[k : k + 1], 5), -1)),
     ]
     if f.partners is not None:
-        best = zip(f.partners.which[k], f.partners.value[k], strict=True)
-        rows.append(("second model", ", ".join(f"latent {j} (correlation {v:.2f})" for j, v in best)))
+        rows.insert(2, ("second model", _partners(f.partners, k)))
     rows.append(("held at its maximum", _visible(f.sample[k])))
     table = "".join(
         f'<tr><th scope="row" style="text-align:left;padding-right:1em">{say(name)}</th>'
@@ -239,7 +254,12 @@ def _card(f: Features, k: int, line: str) -> str:
 
 def _neurons(f: Features, k: int):
     for neuron, weight, share in zip(*(part[k] for part in f.alignment), strict=True):
-        yield f"{neuron} ({weight:+.2f}, {100 * share:.0f} %)"
+        yield f"{neuron} ({weight:+.2f}, {100 * share:.0f} % of L1)"
+
+
+def _partners(found, k: int) -> str:
+    best = zip(*(part[k] for part in found), strict=True)
+    return ", ".join(f"{j} (correlation {v:.2f}, cosine {c:.2f})" for j, v, c in best)
 
 
 def _characters(f: Features, found, sign: int = 1) -> str:

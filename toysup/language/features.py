@@ -57,6 +57,36 @@ def alignment(D, many: int = 3) -> Alignment:
     return Alignment(which, np.take_along_axis(D, which, axis=1), size / np.maximum(total, 1e-12))
 
 
+class Correlated(NamedTuple):
+    """Columns that go best with each latent: which, Pearson's correlation, and the cosine, (latents, many) each."""
+
+    which: np.ndarray
+    value: np.ndarray
+    cosine: np.ndarray
+
+
+def correlated(a, others, many: int = 3) -> Correlated:
+    """The columns of others (inputs, columns) with the highest correlation with each latent, a (inputs, latents).
+
+    The cosine is not centred: it is high for any two columns that are hardly ever 0. One that is 0 throughout has none.
+    """
+    a, others = np.asarray(a, np.float32), np.asarray(others, np.float32)
+    found = strongest(predicates.correlations(a, others), many)
+    unit = lambda x: x / np.maximum(np.linalg.norm(x, axis=0), 1e-12)
+    return Correlated(*found, np.take_along_axis(unit(a).T @ unit(others), found.which, axis=1))
+
+
+def consistency(a, window: int) -> np.ndarray:
+    """On how many characters a latent fires in a window in which it fires at all, on average: (latents,), 0 if dead.
+
+    a: (inputs, latents). window: inputs in a window. Near 1 a latent marks single characters, near the window a whole
+    passage.
+    """
+    fires = np.asarray(a) > 0
+    windows = fires[: len(fires) // window * window].reshape(-1, window, fires.shape[1]).any(1).sum(0)
+    return fires.sum(0) / np.maximum(windows, 1)
+
+
 # ------------------------------------------------------------------------------------------ against the truth
 
 
@@ -218,9 +248,10 @@ class Features:
 
     seen: the text it was measured on. density: (k,) share of inputs on which it fires. maximum: (k,). alignment: of
     the directions. neurons: the most correlated ones. partners: the most correlated latents of a second model's
-    dictionary, or None. logits: (k, alphabet) exact logit weights. mode: the best mode and the correlation with its
-    posterior, or None where the text has no truth. odds: (k, bins, groups) counts of activations by the log-odds of
-    that mode, groups as in ODDS; one group without truth. share: (k, intervals). inputs: (k, examples) inputs shown,
+    dictionary, or None. consistency: (k,) characters on which it fires per window in which it does. logits: (k,
+    alphabet) exact logit weights. mode: the best mode and the correlation with its posterior, or None where the text
+    has no truth. odds: (k, bins, groups) counts of activations by the log-odds of that mode, groups as in ODDS; one
+    group without truth. share: (k, intervals). inputs: (k, examples) inputs shown,
     -1 for none. snippets: of those. effect: (k,) mean effect over all inputs on which it fires, in nats. statement:
     the best of the closed set, score: (k,) its rank correlation on windows it was not chosen on. sample: (k,) texts
     written with the latent held at its maximum; prompt: what they began with. written: a text without.
@@ -230,8 +261,9 @@ class Features:
     density: np.ndarray
     maximum: np.ndarray
     alignment: Alignment
-    neurons: Strongest
-    partners: Strongest | None
+    neurons: Correlated
+    partners: Correlated | None
+    consistency: np.ndarray
     logits: np.ndarray
     mode: Strongest | None
     odds: np.ndarray
@@ -282,8 +314,9 @@ def describe(
         density=(a > 0).mean(0),
         maximum=a.max(0),
         alignment=alignment(D),
-        neurons=strongest(predicates.correlations(a, seen.h), 3),
+        neurons=correlated(a, seen.h),
         partners=None if other is None else _partners(seen, a, *other),
+        consistency=consistency(a, seen.rows.shape[1] - 1),
         logits=weights,
         mode=mode,
         odds=histogram(a, groups, many),
@@ -299,10 +332,10 @@ def describe(
     )
 
 
-def _partners(seen, a, other: Observed, sae: Autoencoder) -> Strongest:
+def _partners(seen, a, other: Observed, sae: Autoencoder) -> Correlated:
     if not np.array_equal(seen.ids[seen.rows], other.ids[other.rows]):
         raise ValueError("other must have read the same windows of the same text")
-    return strongest(predicates.correlations(a, autoencoder.encode(sae, other.h)), 3)
+    return correlated(a, autoencoder.encode(sae, other.h))
 
 
 def _mean_effect(seen, logits, column, weights) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import codecs
 import dataclasses
+import os
 import sysconfig
 import warnings
 from collections import Counter
@@ -77,23 +78,29 @@ def docstrings(path) -> list[str]:
 def folder(path, pattern: str = "**/*.txt", encoding: str | None = None) -> list[str]:
     """The text files in a folder, sorted by name, every line ending in one newline.
 
-    path: the folder. pattern: which files, as for `pathlib.Path.glob`; hidden files are left out. encoding: of all
-    files; None reads the mark some files open with (UTF-8, UTF-16, UTF-32) and takes all others for UTF-8.
+    path: the folder. pattern: which files, as for `pathlib.Path.glob`; hidden and empty files are left out. encoding:
+    of the files that do not open with a mark (of UTF-8, UTF-16, UTF-32, which is read in any case); default UTF-8.
     Errors: FileNotFoundError where the folder or such files are missing, NotADirectoryError, LookupError for an
     encoding Python does not know, ValueError that names a file which is not in this encoding or is no text.
     """
-    path = Path(path).expanduser()
+    path = _place(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no folder {path}")
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is a file: hand in the folder it lies in, and pattern={path.name!r}")
     if encoding is not None:
         _known(encoding)
-    files = [p for p in sorted(path.glob(pattern)) if p.is_file() and not _hidden(p.relative_to(path))]
+    try:
+        files = [p for p in sorted(path.glob(pattern)) if p.is_file() and not _hidden(p.relative_to(path))]
+    except (ValueError, NotImplementedError, TypeError):
+        raise ValueError(
+            f"pattern must say which files inside the folder, such as '**/*.txt'; got {pattern!r}"
+        ) from None
     texts = [text for file in files if (text := read(file, encoding))]
     if not texts:
         kinds = sorted({p.suffix or p.name for p in path.rglob("*") if p.is_file()})[:8]
         there = f"it has files of the kinds {', '.join(kinds)}" if kinds else "it is empty"
+        there = f"all of these are empty ({len(files)})" if files else there
         raise FileNotFoundError(f"no text in files {pattern!r} below {path}: {there}")
     return texts
 
@@ -102,10 +109,14 @@ def read(path, encoding: str | None = None) -> str:
     """The text of one file, every line ending in one newline; encoding and errors as for `folder`."""
     data = Path(path).read_bytes()
     marked = next((name for bom, name in BOMS if data.startswith(bom)), None)
-    name = encoding or marked or "utf-8"
+    name = marked or ("utf-8" if encoding is None else encoding)
     try:
         text = data.decode(_known(name))
     except UnicodeDecodeError as error:
+        if encoding is None and b"\0" in data:
+            raise ValueError(
+                f"{path} holds zeros and is not {name.upper()}: it is no text, but a binary file"
+            ) from None
         advice = "" if encoding else "; say which encoding it has, for example encoding='cp1252'"
         raise ValueError(
             f"{path} is not {name.upper()}: byte 0x{data[error.start]:02x} at {error.start} does not fit{advice}"
@@ -113,6 +124,12 @@ def read(path, encoding: str | None = None) -> str:
     if "\0" in text:
         raise ValueError(f"{path} read as {name.upper()} holds zeros: it is no text, or in another encoding")
     return text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+
+
+def _place(path) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise ValueError(f"path must name a folder, got {path!r}")
+    return Path(path).expanduser()
 
 
 def _known(encoding) -> str:
@@ -135,7 +152,10 @@ def as_text(documents, most: int = 100) -> Text:
     documents: a string or several. most: size of the alphabet: the most frequent characters; all others become
     UNKNOWN, which is then the last of the alphabet. Raises ValueError where there is no text.
     """
-    text = documents if isinstance(documents, str) else "\n\n".join(documents)
+    try:
+        text = documents if isinstance(documents, str) else "\n\n".join(documents)
+    except TypeError:
+        raise TypeError("documents must be a string or several, as from `folder` or `library`") from None
     if not text:
         raise ValueError("documents are empty: at least one character is needed")
     often = Counter(text)
