@@ -14,7 +14,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from toysup import check
 from toysup.features import (
@@ -28,6 +27,7 @@ from toysup.features import (
 )
 from toysup.hidden import ACTIVATIONS
 from toysup.loss import flat_features, flat_importance
+from toysup.optimise import adam
 from toysup.runtime import over_models
 
 READOUTS = {"relu": jax.nn.relu, "linear": lambda z: z}
@@ -246,7 +246,7 @@ def _train(models, starts, shared, *, asked, activation, steps, batch):
     def one(model, shared):
         (features, importance), start = model
         objective = _objective(features, importance, asked, activation, batch)
-        parameters = _descend(objective, start, steps, *shared)
+        parameters = adam(objective, start, shared[0], steps, key=shared[1])
         return parameters, *_measure(parameters, features, importance, asked, activation, INPUTS)
 
     repeat = lambda a: jnp.repeat(a, restarts, axis=0)
@@ -298,20 +298,6 @@ def _error(parameters, x, asked, activation):
     W1, c, W2, b = parameters
     h = ACTIVATIONS[activation](W1 @ x + c[:, None])
     return READOUTS[asked.readout](W2 @ h + b[:, None]) - asked.target(x)
-
-
-def _descend(objective, start, steps, rate, key):
-    """Steps of Adam whose rate falls to 0 as a cosine."""
-    rule = optax.scale_by_adam()
-
-    def step(carry, t):
-        parameters, state = carry
-        slope = jax.grad(objective)(parameters, jax.random.fold_in(key, t))
-        update, state = rule.update(slope, state)
-        size = -rate * (1 + jnp.cos(jnp.pi * t / steps)) / 2
-        return (optax.apply_updates(parameters, jax.tree.map(lambda u: size * u, update)), state), None
-
-    return jax.lax.scan(step, (start, rule.init(start)), jnp.arange(steps))[0][0]
 
 
 def _task(name, readout=None) -> Task:

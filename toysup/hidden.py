@@ -18,6 +18,7 @@ from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat_features, flat_importance
 from toysup.model import initial
+from toysup.optimise import descend
 from toysup.runtime import over_models
 
 ACTIVATIONS = {"linear": lambda z: z, "relu": jax.nn.relu}
@@ -212,7 +213,7 @@ def _train(models, starts, shared, *, activation, norm, rule, steps, batch):
     def one(model, shared):
         (features, importance, penalty), start = model
         objective = _objective(features, importance, penalty, activation, norm, batch)
-        W, b = _descend(objective, start, RULES[rule](), steps, *shared)
+        W, b = descend(objective, start, RULES[rule](), shared[0], steps, key=shared[1])
         return W, b, *_measure(W, b, features, importance, activation, INPUTS)
 
     repeat = lambda a: jnp.repeat(a, restarts, axis=0)
@@ -229,16 +230,3 @@ def _objective(features, importance, penalty, activation, norm, batch):
         return scale * (jnp.mean(importance @ jnp.square(error)) + penalty * PENALTIES[norm](parameters[0], h))
 
     return objective
-
-
-def _descend(objective, start, rule, steps, rate, key):
-    """Steps of an optimiser whose rate falls to 0 as a cosine."""
-
-    def step(carry, t):
-        parameters, state = carry
-        slope = jax.grad(objective)(parameters, jax.random.fold_in(key, t))
-        update, state = rule.update(slope, state)
-        size = -rate * (1 + jnp.cos(jnp.pi * t / steps)) / 2
-        return (optax.apply_updates(parameters, jax.tree.map(lambda u: size * u, update)), state), None
-
-    return jax.lax.scan(step, (start, rule.init(start)), jnp.arange(steps))[0][0]

@@ -1,4 +1,4 @@
-"""Two optimisers for one model, written for `vmap` and `scan`: Adam to find a valley, BFGS to reach its bottom."""
+"""Optimisers for one model, written for `vmap` and `scan`: Adam to find a valley, BFGS to reach its bottom."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ LONGEST_STEP = 1.0  # of BFGS, in parameter space: weights are of order 1
 
 
 def adam(objective, start, rate, steps: int, *, key):
-    """Adam with a learning rate that falls to 0 as a cosine.
+    """Adam with a learning rate that falls to 0 as a cosine; arguments as in `descend`.
+
+    Source: Kingma & Ba 2015.
+    """
+    return descend(objective, start, optax.scale_by_adam(), rate, steps, key=key)
+
+
+def descend(objective, start, rule, rate, steps: int, *, key):
+    """Steps of an optimiser whose rate falls to 0 as a cosine.
 
     objective: (parameters, key) -> scalar; a new key at every step. start: pytree of parameters.
-    Returns the parameters after `steps` steps. Source: Kingma & Ba 2015.
+    rule: optax's transformation of gradients, not yet scaled by the rate.
+    Returns the parameters after `steps` steps.
     """
-    rule = optax.scale_by_adam()
 
     def step(carry, t):
         parameters, state = carry
