@@ -140,7 +140,7 @@ def test_bad_settings_are_refused(change, message):
 
 def test_divergence_is_refused():
     with pytest.raises(ValueError, match="learning_rate=3 is too large: 1 of 2 restarts diverged"):
-        compute._refuse_divergence(np.array([0.1, np.nan]), 3.0)
+        compute.refuse_divergence(np.array([0.1, np.nan]), 3.0)
 
 
 def test_bad_parameters_are_refused():

@@ -5,7 +5,8 @@ Each module imports only modules above it in this list:
 check, runtime      errors for people; cores and compiled programs
 features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
-optimise, train     Adam and BFGS; many models in one compiled program
+optimise, restarts  Adam and BFGS; every model from every start, and the best of them
+train               many models in one compiled program
 geometry, theory    what shape a W has; closed forms that results are held against
 codes               two numbers written in several ways, and read back
 coherence, sensing  how many directions fit; sparse vectors read back by a solver and by a network

@@ -22,6 +22,7 @@ from toysup import check
 from toysup.correlation import pairs
 from toysup.features import Features, combination_probability, combinations, lowbias, sample_columns
 from toysup.optimise import adam, bfgs
+from toysup.restarts import from_every_start, pick
 from toysup.runtime import over_models
 from toysup.softmax import divergence
 
@@ -113,10 +114,8 @@ class ActionFit:
 
     def best(self) -> ActionFit:
         """The restart of the lowest loss of each model, without the restarts axis."""
-        at = jnp.argmin(self.loss, -1)[..., None]
-        take = lambda a: jnp.take_along_axis(a, at.reshape(*at.shape, *[1] * (a.ndim - at.ndim)), at.ndim - 1)
-        parts = (jnp.squeeze(take(a), at.ndim - 1) for a in (self.W, self.U, self.b, self.loss))
-        return dataclasses.replace(self, **dict(zip(("W", "U", "b", "loss"), parts, strict=True)))
+        W, U, b, loss = pick(jnp.argmin(self.loss, -1), (self.W, self.U, self.b, self.loss))
+        return dataclasses.replace(self, W=W, U=U, b=b, loss=loss)
 
 
 def train(
@@ -162,7 +161,7 @@ def train(
 
 @partial(jax.jit, static_argnames=("m", "readout", "restarts", "steps", "drawn"))
 def _train(models, key, *, m, readout, restarts, steps, drawn):
-    count, n = models[1].shape[0], models[0].n
+    n = models[0].n
     start_key, data_key, test_key = jax.random.split(key, 3)
     starts = jax.vmap(lambda r: _start(jax.random.fold_in(start_key, r), m, n))(jnp.arange(restarts))
 
@@ -180,10 +179,7 @@ def _train(models, key, *, m, readout, restarts, steps, drawn):
         many = _draw(features, MEASURED, keys[1]) if drawn else _nodes(features, FINE)
         return W_balanced, U, b, loss((W_balanced, U, b), many)
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (count, *[1] * (a.ndim - 1)))
-    problems = (jax.tree.map(repeat, models), jax.tree.map(tile, starts))
-    return over_models(one, problems, jnp.stack([data_key, test_key]), chunk=10)
+    return over_models(one, from_every_start(models, starts), jnp.stack([data_key, test_key]), chunk=10)
 
 
 def _start(key, m, n):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from toysup import check
+from toysup.loss import flat
 from toysup.model import Readout, get_readout
 from toysup.runtime import over_models
 
@@ -64,7 +65,7 @@ def attack(W, b, x, budget, *, kind: str = "feature", target: str = "fixed", rea
     if key is None and kind in ("random", "ascent"):
         raise ValueError(f"key is missing: kind={kind!r} draws directions")
     shape = check.broadcastable("W, b, x and budget", W.shape[:-2], b.shape[:-1], x.shape[:-2], np.shape(budget))
-    models = tuple(_flat(a, shape, keep) for a, keep in ((W, 2), (b, 1), (x, 2), (budget, 0)))
+    models = tuple(flat(a, shape, keep) for a, keep in ((W, 2), (b, 1), (x, 2), (budget, 0)))
     key = jax.random.key(0) if key is None else check.key(key)
     found = _attack(models, key, kind=kind, target=target, readout=readout)
     return jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), found)
@@ -128,11 +129,6 @@ def check_kind(kind: str, target: str, readout: str, m: int) -> None:
             f"kind='exact' needs target='fixed' and a readout with a slope on either side of 0; "
             f"got {target!r} and {readout!r}; kind='ascent' takes any"
         )
-
-
-def _flat(a, shape, keep: int):
-    tail = a.shape[a.ndim - keep :]
-    return jnp.broadcast_to(jnp.asarray(a, check.dtype()), (*shape, *tail)).reshape(-1, *tail)
 
 
 @partial(jax.jit, static_argnames=("kind", "target", "readout"))

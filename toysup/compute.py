@@ -28,6 +28,7 @@ from toysup.features import (
 from toysup.hidden import ACTIVATIONS
 from toysup.loss import flat_features, flat_importance
 from toysup.optimise import adam
+from toysup.restarts import from_every_start, pick, refuse_divergence
 from toysup.runtime import over_models
 
 READOUTS = {"relu": jax.nn.relu, "linear": lambda z: z}
@@ -110,10 +111,9 @@ class ComputeFit:
         if self.loss.ndim == axis:
             return self
         lowest = self.loss.min(axis, keepdims=True)
-        index = jnp.argmax(self.loss <= lowest * (1 + TIE), axis, keepdims=True)  # the first of equals
-        take = lambda a: jnp.take_along_axis(a, index.reshape(*index.shape, *[1] * (a.ndim - axis - 1)), axis)
+        first = jnp.argmax(self.loss <= lowest * (1 + TIE), axis)  # of equals
         names = ("W1", "c", "W2", "b", "loss", "error")
-        return dataclasses.replace(self, **{name: take(getattr(self, name)).squeeze(axis) for name in names})
+        return dataclasses.replace(self, **pick(first, {name: getattr(self, name) for name in names}))
 
 
 def inputs(features: Features, task: str, batch: int, *, key) -> jax.Array:
@@ -225,7 +225,7 @@ def train_compute(
         (jnp.asarray(rate, check.dtype()), data_key), asked=asked, activation=activation, steps=steps, batch=batch,
     )  # fmt: skip
     parameters, loss, error = jax.tree.map(lambda a: a.reshape(*shape, restarts, *a.shape[1:]), found)
-    _refuse_divergence(loss, rate)
+    refuse_divergence(loss, rate)
     features, importance = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), models)
     return ComputeFit(*parameters, loss, error, features, importance, task, activation, asked.readout)
 
@@ -241,7 +241,6 @@ def _initial(restarts, m, n, outputs, start, key):
 
 @partial(jax.jit, static_argnames=("asked", "activation", "steps", "batch"))
 def _train(models, starts, shared, *, asked, activation, steps, batch):
-    restarts, count = starts[0].shape[0], models[1].shape[0]
 
     def one(model, shared):
         (features, importance), start = model
@@ -249,9 +248,7 @@ def _train(models, starts, shared, *, asked, activation, steps, batch):
         parameters = adam(objective, start, shared[0], steps, key=shared[1])
         return parameters, *_measure(parameters, features, importance, asked, activation, INPUTS)
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (count, *[1] * (a.ndim - 1)))
-    return over_models(one, (jax.tree.map(repeat, models), jax.tree.map(tile, starts)), shared, chunk=12)
+    return over_models(one, from_every_start(models, starts), shared, chunk=12)
 
 
 def _objective(features, importance, asked, activation, batch):
@@ -328,9 +325,3 @@ def _parameters(W1, c, W2, b, n, task):
         raise ValueError(f"c has shape {c.shape}: it must be one number or (..., m) with m = {m}")
     c = jnp.broadcast_to(jnp.asarray(c, check.dtype()), (*c.shape[:-1], m))
     return jnp.asarray(W1, check.dtype()), c, jnp.asarray(W2, check.dtype()), jnp.asarray(b, check.dtype())
-
-
-def _refuse_divergence(loss, rate) -> None:
-    lost = 0 if check.is_traced(loss) else int((~jnp.isfinite(loss)).sum())
-    if lost:
-        raise ValueError(f"learning_rate={float(rate):g} is too large: {lost} of {loss.size} restarts diverged")

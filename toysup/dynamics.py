@@ -18,11 +18,11 @@ import optax
 
 from toysup import check
 from toysup import loss as losses
-from toysup.features import Features, check_features, lowbias, moments, sample_columns
+from toysup.features import Features, check_features
 from toysup.model import get_readout, initial
+from toysup.optimise import RULES
 from toysup.runtime import over_models
 
-RULES = {"sgd": optax.identity, "adam": optax.scale_by_adam}  # what an optimiser makes of a gradient
 RATES = {"sgd": 0.1, "adam": 1e-3}
 MEASURED = 2**12  # inputs drawn to measure a loss that cannot be exact, the same at all steps and for all runs
 
@@ -129,7 +129,7 @@ def _watch(features, importance, start, tables, rate, key, *, readout, how, rule
     def one(model, shared):
         parameters, key = model
         features, importance, tables, rate = shared
-        descend = jax.grad(_objective(features, importance, readout, how, tables[0], batch))
+        descend = jax.grad(losses.objective(features, importance, readout, how, tables[0], batch))
         adapt = RULES[rule]()
 
         def step(carry, t):
@@ -149,22 +149,6 @@ def _watch(features, importance, start, tables, rate, key, *, readout, how, rule
     keys = jax.vmap(lambda r: jax.random.fold_in(key, r + 1))(jnp.arange(runs))
     chunk = losses.chunk_of(tables[0], features.n * batch if how in losses.DRAWN else 2**14)
     return over_models(one, (start, keys), (features, importance, tables, rate), chunk=chunk)
-
-
-def _objective(features, importance, readout, how, table, batch):
-    """The function (parameters, key) -> loss that training descends."""
-    f = get_readout(readout)
-    if how == "lines":
-        weight = losses.line_weights(features, table)
-        return lambda p, _: losses.exact_loss(*p, table, weight, importance, f)
-    if how == "moments":
-        mean, covariance = moments(features)
-        return lambda p, _: losses.linear_loss(*p, mean, covariance, importance)
-    if how == "active":
-        return lambda p, key: losses.stratified_loss(*p, features, importance, f, key, batch, lowbias)
-    return lambda p, key: losses.batch_loss(
-        *p, sample_columns(features, batch, key=key, uniform=lowbias), importance, f
-    )
 
 
 def _measure(W, b, features, importance, readout, how, table):

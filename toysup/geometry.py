@@ -15,6 +15,7 @@ from collections import Counter
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.linalg import block_diag
 
 from toysup import check
 
@@ -386,7 +387,7 @@ def _coordinates_of_shapes(k: int):
     if k >= 6 and k % 2 == 0:
         yield {6: "octahedron"}.get(k, "cross-polytope"), np.concatenate([np.eye(k // 2), -np.eye(k // 2)], 1)
     if k == 5:
-        yield "triangular bipyramid", _direct_sum(simplex(2), polygon(3))
+        yield "triangular bipyramid", block_diag(simplex(2), polygon(3))
     if k == 8:
         yield "cube", np.stack(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, 8)
         # From the height at which all edges are equal to the one at which it is a tight frame (D = 3/8).
@@ -395,11 +396,6 @@ def _coordinates_of_shapes(k: int):
     if k == 12:
         yield "icosahedron", _icosahedron()
     yield "orthogonal", np.eye(k)
-
-
-def _direct_sum(A, B):
-    """Two shapes in orthogonal spaces."""
-    return np.block([[A, np.zeros((len(A), B.shape[1]))], [np.zeros((len(B), A.shape[1])), B]])
 
 
 def _square_antiprism(height):

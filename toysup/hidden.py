@@ -12,17 +12,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat_features, flat_importance
 from toysup.model import initial
-from toysup.optimise import descend
+from toysup.optimise import RULES, descend
+from toysup.restarts import from_every_start, pick, refuse_divergence
 from toysup.runtime import over_models
 
 ACTIVATIONS = {"linear": lambda z: z, "relu": jax.nn.relu}
-RULES = {"adam": optax.scale_by_adam, "sgd": optax.identity}  # what an optimiser makes of a gradient
 RATES = {"adam": 0.01, "sgd": 0.3}
 PENALTIES = {  # of W (m, n) and the hidden activations h (m, batch)
     "l1": lambda W, h: jnp.abs(h).sum(0).mean(),
@@ -61,9 +60,8 @@ class HiddenFit:
         if self.loss.ndim == axis:
             return self
         lowest = self.loss.min(axis, keepdims=True)
-        index = jnp.argmax(self.loss <= lowest * (1 + TIE) + TIE, axis, keepdims=True)  # the first of equals
-        take = lambda a: jnp.take_along_axis(a, index.reshape(*index.shape, *[1] * (a.ndim - axis - 1)), axis)
-        W, b, loss, error = (take(a).squeeze(axis) for a in (self.W, self.b, self.loss, self.error))
+        first = jnp.argmax(self.loss <= lowest * (1 + TIE) + TIE, axis)  # of equals
+        W, b, loss, error = pick(first, (self.W, self.b, self.loss, self.error))
         return dataclasses.replace(self, W=W, b=b, loss=loss, error=error)
 
 
@@ -183,7 +181,7 @@ def train_hidden(
         activation=activation, norm=norm, rule=rule, steps=steps, batch=batch,
     )  # fmt: skip
     W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
-    _refuse_divergence(loss, rate)
+    refuse_divergence(loss, rate)
     unflat = lambda a: a.reshape(*shape, *a.shape[1:])
     features, importance = jax.tree.map(unflat, models[:2])
     return HiddenFit(W, b, loss, error, features, importance, activation)
@@ -200,15 +198,8 @@ def _starts(start, restarts, m, n, key):
     return jnp.asarray(given, check.dtype()), b
 
 
-def _refuse_divergence(loss, rate) -> None:
-    lost = 0 if check.is_traced(loss) else int((~jnp.isfinite(loss)).sum())
-    if lost:
-        raise ValueError(f"learning_rate={float(rate):g} is too large: {lost} of {loss.size} restarts diverged")
-
-
 @partial(jax.jit, static_argnames=("activation", "norm", "rule", "steps", "batch"))
 def _train(models, starts, shared, *, activation, norm, rule, steps, batch):
-    restarts, count = starts[0].shape[0], models[2].shape[0]
 
     def one(model, shared):
         (features, importance, penalty), start = model
@@ -216,9 +207,7 @@ def _train(models, starts, shared, *, activation, norm, rule, steps, batch):
         W, b = descend(objective, start, RULES[rule](), shared[0], steps, key=shared[1])
         return W, b, *_measure(W, b, features, importance, activation, INPUTS)
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (count, *[1] * (a.ndim - 1)))
-    return over_models(one, (jax.tree.map(repeat, models), jax.tree.map(tile, starts)), shared, chunk=12)
+    return over_models(one, from_every_start(models, starts), shared, chunk=12)
 
 
 def _objective(features, importance, penalty, activation, norm, batch):

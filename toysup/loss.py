@@ -24,9 +24,11 @@ from toysup.features import (
     check_features,
     combination_probability,
     combinations,
+    lowbias,
     moments,
     number_of_combinations,
     sample_active_columns,
+    sample_columns,
     threefry,
 )
 from toysup.model import Readout, get_readout, preactivation
@@ -265,6 +267,24 @@ def objective_of(features: Features, readout: str, wanted: str = "auto") -> str:
     )
 
 
+def objective(features: Features, importance, readout: str, how: str, table, batch: int):
+    """The loss as a function (parameters, key) -> scalar, by lines, by moments or from `batch` drawn inputs.
+
+    Inputs are drawn by the quick generator. how: as `objective_of` says. table: lines, where it is by lines.
+    """
+    f = get_readout(readout)
+    if how == "lines":
+        weight = line_weights(features, table)
+        return lambda p, _: exact_loss(*p, table, weight, importance, f)
+    if how == "moments":
+        mean, covariance = moments(features)
+        return lambda p, _: linear_loss(*p, mean, covariance, importance)
+    if how == "active":
+        return lambda p, key: stratified_loss(*p, features, importance, f, key, batch, lowbias)
+    draw = partial(sample_columns, features, batch, uniform=lowbias)
+    return lambda p, key: batch_loss(*p, draw(key=key), importance, f)
+
+
 def evaluate(W, b, features: Features, importance, readout: str, how: str, table):
     """The loss of one model and its standard error (0 where it is exact): two scalars."""
     if how == "moments":
@@ -298,8 +318,8 @@ def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "r
     )
     table = lines(features) if how == "lines" else None
     loss = _expected_loss(
-        _flat(W, shape, 2),
-        _flat(b, shape, 1),
+        flat(W, shape, 2),
+        flat(b, shape, 1),
         flat_features(features, shape),
         flat_importance(importance, shape, features.n),
         table,
@@ -324,7 +344,7 @@ def chunk_of(table, drawn: int = 2**14) -> int:
     return max(1, min(256, 60_000 // max(1, table.on.size)))
 
 
-def _flat(a, shape, keep: int):
+def flat(a, shape, keep: int):
     """Batch axes broadcast to `shape` and flattened to one; the last `keep` axes stay."""
     a = jnp.asarray(a, check.dtype())
     tail = a.shape[a.ndim - keep :]
@@ -333,10 +353,10 @@ def _flat(a, shape, keep: int):
 
 def flat_features(features: Features, shape) -> Features:
     """The features of each model of a batch `shape`, as one axis of models."""
-    return jax.tree.map(lambda q: _flat(q, shape, 2), features)
+    return jax.tree.map(lambda q: flat(q, shape, 2), features)
 
 
 def flat_importance(importance, shape, n: int):
     """The importance of each model of a batch `shape`, (models, n)."""
     xp = jnp if check.is_traced(importance) else np
-    return _flat(xp.broadcast_to(importance, (*importance.shape[:-1], n)), shape, 1)
+    return flat(xp.broadcast_to(importance, (*importance.shape[:-1], n)), shape, 1)

@@ -18,6 +18,7 @@ from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_active_columns, threefry
 from toysup.geometry import feature_dimensionality, norms
 from toysup.model import get_readout, initial, preactivation
+from toysup.restarts import pick
 from toysup.runtime import over_models
 
 STEPS, RATE, WARM = 2000, 0.01, 0.05  # of AdamW; the share of the steps in which the rate rises
@@ -51,9 +52,7 @@ class Memory:
 
     def best(self) -> Memory:
         """The seed of the lowest training loss of each setting: a Memory without the seeds axis."""
-        seed = jnp.argmin(self.train, axis=-1)
-        take = lambda a: jnp.take_along_axis(a, seed.reshape(*seed.shape, *[1] * (a.ndim - seed.ndim)), seed.ndim)
-        return jax.tree.map(lambda a: jnp.squeeze(take(a), seed.ndim), self)
+        return pick(jnp.argmin(self.train, axis=-1), self)
 
 
 def draw(features: Features, inputs: int, *, unit: bool = True, key) -> jax.Array:

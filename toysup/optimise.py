@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+RULES = {"adam": optax.scale_by_adam, "sgd": optax.identity}  # what an optimiser makes of a gradient
 LONGEST_STEP = 1.0  # of BFGS, in parameter space: weights are of order 1
 
 

@@ -13,6 +13,7 @@ from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat_features
 from toysup.model import READOUTS, initial
 from toysup.optimise import adam
+from toysup.restarts import from_every_start, pick
 from toysup.runtime import over_models
 
 KINDS = ("random", "feature", "ascent", "exact")
@@ -36,11 +37,7 @@ class RobustFit:
 
     def best(self) -> RobustFit:
         """Of each model the restart with the lowest attacked error: a RobustFit without the restarts axis."""
-        at = jnp.argmin(self.attacked, -1)
-        pick = lambda a: jnp.take_along_axis(a, at.reshape(*at.shape, *[1] * (a.ndim - at.ndim)), at.ndim).squeeze(
-            at.ndim
-        )
-        return jax.tree.map(pick, self)
+        return pick(jnp.argmin(self.attacked, -1), self)
 
 
 def mean_norm(features: Features, *, key, inputs: int = 2**14) -> jax.Array:
@@ -95,22 +92,19 @@ def train_robust(
 
 @partial(jax.jit, static_argnames=("m", "kind", "target", "restarts", "steps", "batch"))
 def _train(models, rate, key, *, m, kind, target, restarts, steps, batch) -> RobustFit:
-    features, count = models[0], models[1].shape[0]
+    features = models[0]
     start_key, train_key, test_key = jax.random.split(key, 3)
     starts = initial(restarts, m, features.n, key=start_key)
     keys = jax.vmap(lambda r: jax.random.fold_in(train_key, r))(jnp.arange(restarts))
 
     def one(model, shared):
-        (features, budget), start, key = model
+        (features, budget), (start, key) = model
         loss = partial(_attacked, features=features, budget=budget, kind=kind, target=target)
         scale = 3 / jnp.sum(features.density)
         W, b = adam(lambda p, k: scale * loss(p, k, batch=batch)[1], start, shared[0], steps, key=key)
         return RobustFit(W, b, *loss((W, b), shared[1], batch=2**12))
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (count, *[1] * (a.ndim - 1)))
-    problems = (jax.tree.map(repeat, models), *jax.tree.map(tile, (starts, keys)))
-    return over_models(one, problems, (rate, test_key), chunk=8)
+    return over_models(one, from_every_start(models, (starts, keys)), (rate, test_key), chunk=8)
 
 
 def _attacked(parameters, key, *, features, budget, kind, target, batch):

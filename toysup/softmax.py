@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
+from scipy.linalg import block_diag
 
 from toysup import check, geometry
 from toysup.features import (
@@ -31,6 +32,7 @@ from toysup.features import (
 from toysup.loss import flat_features
 from toysup.model import initial
 from toysup.optimise import adam, bfgs
+from toysup.restarts import from_every_start, pick
 from toysup.runtime import over_models
 
 NODES = (1, 12, 6, 4, 3, 2)  # Gauss nodes of each value by the number of active features; the last goes on
@@ -82,10 +84,9 @@ class SoftmaxFit:
         if self.loss.ndim == axis:
             return self
         lowest = self.loss.min(axis, keepdims=True)
-        index = jnp.argmax(self.loss <= lowest * (1 + TIE) + 1e-7, axis, keepdims=True)  # the first of equals
-        take = lambda a: jnp.take_along_axis(a, index.reshape(*index.shape, *[1] * (a.ndim - axis - 1)), axis)
-        kept = {name: take(getattr(self, name)).squeeze(axis) for name in ("W", "U", "b", "loss", "error")}
-        return dataclasses.replace(self, **kept)
+        first = jnp.argmax(self.loss <= lowest * (1 + TIE) + 1e-7, axis)  # of equals
+        names = ("W", "U", "b", "loss", "error")
+        return dataclasses.replace(self, **pick(first, {name: getattr(self, name) for name in names}))
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -148,7 +149,7 @@ def train_softmax(
 
 @partial(jax.jit, static_argnames=("m", "tied", "restarts", "steps", "batch"))
 def _train(models, shared, *, m, tied, restarts, steps, batch):
-    n, count = models[0].n, models[1].shape[0]
+    n = models[0].n
     start_key, data_key = jax.random.split(shared[2])
     (W, b), (U, _) = (initial(restarts, m, n, key=k) for k in jax.random.split(start_key))
     start = (W, b) if tied else (W, b, U)
@@ -164,11 +165,9 @@ def _train(models, shared, *, m, tied, restarts, steps, batch):
         W, U, b = scaled(found)
         return W, U, b, *_measure(W, U, b, features, confidence, present)
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (count, *[1] * (a.ndim - 1)))
     numbers = n * batch if shared[0] is None else shared[0].x.size
-    problems = (jax.tree.map(repeat, models), jax.tree.map(tile, start))
-    return over_models(one, problems, (shared[0], shared[1], data_key), chunk=max(1, min(32, 60_000 // numbers)))
+    chunk = max(1, min(32, 60_000 // numbers))
+    return over_models(one, from_every_start(models, start), (shared[0], shared[1], data_key), chunk=chunk)
 
 
 def _scaled(parameters, confidence, present, written):
@@ -356,7 +355,7 @@ def equal_simplices(n: int, m: int) -> np.ndarray:
     A simplex of k features takes k - 1 dimensions, so r simplices of n features in all take n - r = m.
     Returns unit columns (m, n).
     """
-    return _direct_sum([geometry.simplex(size) for size in _sizes(n, m)])
+    return block_diag(*[geometry.simplex(size) for size in _sizes(n, m)])
 
 
 def digons_and_axes(n: int, m: int) -> np.ndarray:
@@ -365,7 +364,7 @@ def digons_and_axes(n: int, m: int) -> np.ndarray:
     Returns unit columns (m, n).
     """
     _sizes(n, m)
-    return _direct_sum([geometry.simplex(2)] * (n - m) + [np.eye(1)] * (2 * m - n))
+    return block_diag(*[geometry.simplex(2)] * (n - m) + [np.eye(1)] * (2 * m - n))
 
 
 def _sizes(n: int, m: int) -> list[int]:
@@ -374,15 +373,6 @@ def _sizes(n: int, m: int) -> list[int]:
         raise ValueError(f"n must lie between m + 1 and 2m, got n = {n} for m = {m}")
     groups = n - m
     return [n // groups + (g < n % groups) for g in range(groups)]
-
-
-def _direct_sum(shapes):
-    """Shapes in orthogonal spaces."""
-    out, row, column = np.zeros((sum(len(s) for s in shapes), sum(s.shape[1] for s in shapes))), 0, 0
-    for s in shapes:
-        out[row : row + len(s), column : column + s.shape[1]] = s
-        row, column = row + len(s), column + s.shape[1]
-    return out
 
 
 def shape_of(W, tolerance: float = 0.05):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from toysup import check
 from toysup import loss as losses
-from toysup.features import Features, check_features, lowbias, moments, sample_columns
+from toysup.features import Features, check_features
 from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
+from toysup.restarts import from_every_start, pick
 from toysup.runtime import over_models
 
 # Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
@@ -106,20 +107,18 @@ def train(
 
 @partial(jax.jit, static_argnames=("m", "readout", "how", "restarts", "steps", "polish", "batch", "shape"))
 def _train(features, importance, tables, rate, key, *, m, readout, how, restarts, steps, polish, batch, shape) -> Fit:
-    n, models = features.n, importance.shape[0]
+    n = features.n
     start_key, data_key = jax.random.split(key)
     start = initial(restarts, m, n, key=start_key)
 
     def one(model, shared):
-        (features, importance, W, b), (tables, rate, key) = model, shared
+        ((features, importance), start), (tables, rate, key) = model, shared
         objective = _objective(features, importance, readout, how, tables[0], batch)
-        W, b = adam(objective, (W, b), rate, steps, key=key)
+        W, b = adam(objective, start, rate, steps, key=key)
         W, b = bfgs(lambda p: objective(p, None), (W, b), polish) if polish else (W, b)
         return W, b, *losses.evaluate(W, b, features, importance, readout, how, tables[1])
 
-    repeat = lambda a: jnp.repeat(a, restarts, axis=0)
-    tile = lambda a: jnp.tile(a, (models, *[1] * (a.ndim - 1)))
-    problems = (*jax.tree.map(repeat, (features, importance)), *jax.tree.map(tile, start))
+    problems = from_every_start((features, importance), start)
     chunk = losses.chunk_of(tables[0], n * batch if how in losses.DRAWN else 2**14)
     result = over_models(one, problems, (tables, rate, data_key), chunk=chunk)
     W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in result)
@@ -147,17 +146,8 @@ def polishing(how: str, parameters: int, wanted: int | None) -> int:
 def _objective(features: Features, importance, readout: str, how: str, table, batch: int):
     """The function (parameters, key) -> loss that training descends, scaled to order 1 at any density."""
     scale = 3 / (importance @ features.density)  # the loss of a model that always answers 0 becomes 1
-    if how == "lines":
-        weight = losses.line_weights(features, table)
-        return lambda p, _: scale * losses.exact_loss(*p, table, weight, importance, get_readout(readout))
-    if how == "moments":
-        mean, covariance = moments(features)
-        return lambda p, _: scale * losses.linear_loss(*p, mean, covariance, importance)
-    if how == "active":
-        rest = (features, importance, get_readout(readout))
-        return lambda p, key: scale * losses.stratified_loss(*p, *rest, key, batch, lowbias)
-    draw = partial(sample_columns, features, batch, uniform=lowbias)
-    return lambda p, key: scale * losses.batch_loss(*p, draw(key=key), importance, get_readout(readout))
+    objective = losses.objective(features, importance, readout, how, table, batch)
+    return lambda p, key: scale * objective(p, key)
 
 
 @jax.jit
@@ -167,10 +157,5 @@ def _best(fit: Fit) -> Fit:
     choice = jnp.argmax(
         fit.loss <= lowest + TIE * abs(lowest), axis=axis
     )  # the first of equals, whatever rounding does
-
-    def take(a):
-        index = choice.reshape(*choice.shape, *[1] * (a.ndim - axis))
-        return jnp.take_along_axis(a, index, axis=axis).squeeze(axis)
-
-    W, b, loss, error = (take(a) for a in (fit.W, fit.b, fit.loss, fit.error))
+    W, b, loss, error = pick(choice, (fit.W, fit.b, fit.loss, fit.error))
     return dataclasses.replace(fit, W=W, b=b, loss=loss, error=error)
