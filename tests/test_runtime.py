@@ -17,6 +17,31 @@ numbers = [a.ravel().tolist() for a in (fit.W, fit.b, fit.loss, far.W, far.loss,
 print(json.dumps({"devices": len(jax.local_devices()), "numbers": numbers}))
 """
 
+SPREAD = """
+import jax, jax.numpy as jnp, toysup
+from toysup.runtime import over_models
+
+def problem(x, scale, *, power):
+    return (lambda x, scale: (scale * x**power, x.sum())), x, scale, 2
+
+found = []
+for count in (1, 2, 3, 7, 12):
+    x = jnp.arange(2.0 * count).reshape(count, 2)
+    y, total = over_models(problem, count, x, 3.0, power=2)
+    assert jnp.array_equal(y, 3 * x**2) and jnp.array_equal(total, x.sum(1))
+    found += [y, total]
+fit = toysup.train(toysup.independent([[0.1], [0.3]], 30), 1, restarts=2, steps=2, batch=8, key=jax.random.key(1))
+found += jax.tree.leaves((fit, fit.best(), toysup.expected_loss(fit.W, fit.b, fit.features, readout="linear")))
+print(len(jax.devices()), {len(a.devices()) for a in found})
+"""
+
+TOGETHER = """
+import toysup, jax, jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+half = NamedSharding(Mesh(jax.devices(), ("model",)), PartitionSpec("model"))
+print(jax.jit(jnp.sum)(jax.device_put(jnp.arange(6.0), half)))
+"""
+
 COUNT = """
 import jax, json
 misses = []
@@ -54,6 +79,25 @@ def test_numbers_are_the_same_on_1_2_and_8_devices(tmp_path):
         for a, b in zip(results[1], results[devices], strict=True):
             assert np.allclose(a, b, rtol=1e-5, atol=1e-5)
             assert np.abs(a).max() > 1e-3
+
+
+def collectives(code, folder):
+    """The programs that a process compiles, and which of them make the devices wait for each other."""
+    flags = f"--xla_dump_to={folder / 'programs'} --xla_dump_hlo_as_text"
+    printed = run(code, home=folder, JAX_NUM_CPU_DEVICES=3, XLA_FLAGS=flags)
+    programs = {path.name: path.read_text() for path in (folder / "programs").glob("*after_optimizations.txt")}
+    words = ("all-gather", "all-reduce", "all-to-all", "collective-permute", "reduce-scatter")
+    return printed, programs, [name for name, text in programs.items() if any(word in text for word in words)]
+
+
+def test_devices_never_wait_for_each_other(tmp_path):
+    """Collectives of CPU devices share the threads that compute, and lock up when programs queue in front of them."""
+    (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
+    printed, programs, found = collectives(SPREAD, tmp_path / "one")
+    assert printed.split() == ["3", "{1}"]
+    assert sum("jit__spread" in name for name in programs) == 6  # four of the five counts, train, expected_loss
+    assert found == []
+    assert collectives(TOGETHER, tmp_path / "two")[2]  # the control: they are seen where there are some
 
 
 def test_every_core_is_a_device(tmp_path):
@@ -128,7 +172,7 @@ def test_compiled_programs_are_kept_and_a_second_process_compiles_nothing(tmp_pa
     code += TRAIN.replace("json.dumps({", "json.dumps({'misses': len(misses), 'hits': len(hits), ")
     first, second = (json.loads(run(code, home=tmp_path)) for _ in range(2))
     assert first["misses"] > 3
-    assert list(tmp_path.rglob("jit__train-*"))
+    assert list(tmp_path.rglob("jit__spread-*"))
     assert second["misses"] == 0
     assert second["hits"] >= first["misses"]
     assert second["numbers"] == first["numbers"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from functools import lru_cache, partial
 
 import jax
@@ -154,12 +155,12 @@ def train(
     steps = check.count("steps", (DRAWN_STEPS if drawn else STEPS) if steps is None else steps)
     flat = lambda x: jnp.broadcast_to(x, shape).reshape(-1)
     models = (jax.tree.map(lambda q: q.reshape(-1, *q.shape[-2:]), features.broadcast_to(shape)), flat(rho), flat(sure))
-    found = _train(models, key, m=m, readout=readout, restarts=restarts, steps=steps, drawn=drawn)
+    how = {"m": m, "readout": readout, "restarts": restarts, "steps": steps, "drawn": drawn}
+    found = over_models(_train, math.prod(shape) * restarts, models, key, **how)
     found = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
     return ActionFit(*found, features, readout)
 
 
-@partial(jax.jit, static_argnames=("m", "readout", "restarts", "steps", "drawn"))
 def _train(models, key, *, m, readout, restarts, steps, drawn):
     n = models[0].n
     start_key, data_key, test_key = jax.random.split(key, 3)
@@ -179,7 +180,7 @@ def _train(models, key, *, m, readout, restarts, steps, drawn):
         many = _draw(features, MEASURED, keys[1]) if drawn else _nodes(features, FINE)
         return W_balanced, U, b, loss((W_balanced, U, b), many)
 
-    return over_models(one, from_every_start(models, starts), jnp.stack([data_key, test_key]), chunk=10)
+    return one, from_every_start(models, starts), jnp.stack([data_key, test_key]), 10
 
 
 def _start(key, m, n):

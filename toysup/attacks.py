@@ -8,6 +8,7 @@ dimensions that is a disc.
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -67,7 +68,7 @@ def attack(W, b, x, budget, *, kind: str = "feature", target: str = "fixed", rea
     shape = check.broadcastable("W, b, x and budget", W.shape[:-2], b.shape[:-1], x.shape[:-2], np.shape(budget))
     models = tuple(flat(a, shape, keep) for a, keep in ((W, 2), (b, 1), (x, 2), (budget, 0)))
     key = jax.random.key(0) if key is None else check.key(key)
-    found = _attack(models, key, kind=kind, target=target, readout=readout)
+    found = over_models(_attack, math.prod(shape), models, key, kind=kind, target=target, readout=readout)
     return jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), found)
 
 
@@ -131,8 +132,7 @@ def check_kind(kind: str, target: str, readout: str, m: int) -> None:
         )
 
 
-@partial(jax.jit, static_argnames=("kind", "target", "readout"))
-def _attack(models, key, *, kind, target, readout) -> Attack:
+def _attack(models, key, *, kind, target, readout):
     rule = get_readout(readout)
 
     def one(model, key):
@@ -141,7 +141,7 @@ def _attack(models, key, *, kind, target, readout) -> Attack:
         error = partial(squared_errors, W, b, x, target=target, readout=rule)
         return Attack(delta, error(jnp.zeros_like(x)), error(delta), gap)
 
-    return over_models(one, models, key, chunk=1)
+    return one, models, key, 1
 
 
 def squared_errors(W, b, x, delta, *, target: str, readout: Readout):

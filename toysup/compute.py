@@ -8,6 +8,7 @@ Source: Elhage et al. 2022, "Computation in Superposition"; logical AND: Hänni 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -169,12 +170,12 @@ def compute_loss(
         flat_features(features, shape),
         flat_importance(importance, shape, outputs),
     )
-    return tuple(a.reshape(shape) for a in _measured(models, asked=asked, activation=activation, inputs=inputs))
+    how = {"asked": asked, "activation": activation, "inputs": inputs}
+    return tuple(a.reshape(shape) for a in over_models(_measured, math.prod(shape), models, **how))
 
 
-@partial(jax.jit, static_argnames=("asked", "activation", "inputs"))
 def _measured(models, *, asked, activation, inputs):
-    return over_models(lambda model, _: _measure(*model, asked, activation, inputs), models, (), chunk=4)
+    return lambda model, _: _measure(*model, asked, activation, inputs), models, (), 4
 
 
 def train_compute(
@@ -220,8 +221,8 @@ def train_compute(
     check.memory(max(features.n, outputs), m, restarts, batch, shape)
     start_key, data_key = jax.random.split(check.key(key))
     models = (flat_features(features, shape), flat_importance(importance, shape, outputs))
-    found = _train(
-        models, _initial(restarts, m, features.n, outputs, start, start_key),
+    found = over_models(
+        _train, math.prod(shape) * restarts, models, _initial(restarts, m, features.n, outputs, start, start_key),
         (jnp.asarray(rate, check.dtype()), data_key), asked=asked, activation=activation, steps=steps, batch=batch,
     )  # fmt: skip
     parameters, loss, error = jax.tree.map(lambda a: a.reshape(*shape, restarts, *a.shape[1:]), found)
@@ -239,7 +240,6 @@ def _initial(restarts, m, n, outputs, start, key):
     return normal(keys[:, 0], (m, n)), zeros(m), sign(normal(keys[:, 1], (outputs, m))), zeros(outputs)
 
 
-@partial(jax.jit, static_argnames=("asked", "activation", "steps", "batch"))
 def _train(models, starts, shared, *, asked, activation, steps, batch):
 
     def one(model, shared):
@@ -248,7 +248,7 @@ def _train(models, starts, shared, *, asked, activation, steps, batch):
         parameters = adam(objective, start, shared[0], steps, key=shared[1])
         return parameters, *_measure(parameters, features, importance, asked, activation, INPUTS)
 
-    return over_models(one, from_every_start(models, starts), shared, chunk=12)
+    return one, from_every_start(models, starts), shared, 12
 
 
 def _objective(features, importance, asked, activation, batch):

@@ -97,8 +97,8 @@ def watch(
     check.memory(features.n, m, runs * (steps // every + 1), batch if how in losses.DRAWN else 0, ())
     tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
     weigh = losses.flat_importance(importance, (), features.n)[0]
-    W, b, loss = _watch(
-        features, weigh, start, tables, jnp.asarray(rate, check.dtype()), key,
+    W, b, loss = over_models(
+        _watch, runs, features, weigh, start, tables, jnp.asarray(rate, check.dtype()), key,
         readout=readout, how=how, rule=rule, records=steps // every, every=every, batch=batch,
     )  # fmt: skip
     if not check.is_traced(loss) and not jnp.isfinite(loss).all():
@@ -122,7 +122,6 @@ def _starts(start, spread, runs, m, n, key):
     return tuple(jnp.asarray(a, check.dtype()) for a in given)
 
 
-@partial(jax.jit, static_argnames=("readout", "how", "rule", "records", "every", "batch"))
 def _watch(features, importance, start, tables, rate, key, *, readout, how, rule, records, every, batch):
     runs = start[0].shape[0]
 
@@ -148,7 +147,7 @@ def _watch(features, importance, start, tables, rate, key, *, readout, how, rule
 
     keys = jax.vmap(lambda r: jax.random.fold_in(key, r + 1))(jnp.arange(runs))
     chunk = losses.chunk_of(tables[0], features.n * batch if how in losses.DRAWN else 2**14)
-    return over_models(one, (start, keys), (features, importance, tables, rate), chunk=chunk)
+    return one, (start, keys), (features, importance, tables, rate), chunk
 
 
 def _measure(W, b, features, importance, readout, how, table):

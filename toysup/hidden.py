@@ -8,6 +8,7 @@ Source: Elhage et al. 2022, "Superposition in a Privileged Basis".
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -103,12 +104,12 @@ def hidden_loss(W, b, features: Features, *, importance=1.0, activation: str = "
         -1, *a.shape[-k:]
     )
     models = (flat(W, 2), flat(b, 1), flat_features(features, shape), flat_importance(importance, shape, features.n))
-    return tuple(a.reshape(shape) for a in _measured(models, activation=activation, inputs=inputs))
+    found = over_models(_measured, math.prod(shape), models, activation=activation, inputs=inputs)
+    return tuple(a.reshape(shape) for a in found)
 
 
-@partial(jax.jit, static_argnames=("activation", "inputs"))
 def _measured(models, *, activation, inputs):
-    return over_models(lambda model, _: _measure(*model, activation, inputs), models, (), chunk=4)
+    return lambda model, _: _measure(*model, activation, inputs), models, (), 4
 
 
 def _measure(W, b, features, importance, activation, inputs):
@@ -176,8 +177,8 @@ def train_hidden(
         flat_importance(importance, shape, features.n),
         jnp.broadcast_to(jnp.asarray(penalty, check.dtype()), shape).reshape(-1),
     )
-    found = _train(
-        models, starts, (jnp.asarray(rate, check.dtype()), data_key),
+    found = over_models(
+        _train, math.prod(shape) * restarts, models, starts, (jnp.asarray(rate, check.dtype()), data_key),
         activation=activation, norm=norm, rule=rule, steps=steps, batch=batch,
     )  # fmt: skip
     W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
@@ -198,7 +199,6 @@ def _starts(start, restarts, m, n, key):
     return jnp.asarray(given, check.dtype()), b
 
 
-@partial(jax.jit, static_argnames=("activation", "norm", "rule", "steps", "batch"))
 def _train(models, starts, shared, *, activation, norm, rule, steps, batch):
 
     def one(model, shared):
@@ -207,7 +207,7 @@ def _train(models, starts, shared, *, activation, norm, rule, steps, batch):
         W, b = descend(objective, start, RULES[rule](), shared[0], steps, key=shared[1])
         return W, b, *_measure(W, b, features, importance, activation, INPUTS)
 
-    return over_models(one, from_every_start(models, starts), shared, chunk=12)
+    return one, from_every_start(models, starts), shared, 12
 
 
 def _objective(features, importance, penalty, activation, norm, batch):

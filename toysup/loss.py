@@ -317,7 +317,9 @@ def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "r
         "W, b, features and importance", W.shape[:-2], b.shape[:-1], features.shape, importance.shape[:-1]
     )
     table = lines(features) if how == "lines" else None
-    loss = _expected_loss(
+    loss = over_models(
+        _expected_loss,
+        math.prod(shape),
         flat(W, shape, 2),
         flat(b, shape, 1),
         flat_features(features, shape),
@@ -329,12 +331,11 @@ def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "r
     return loss.reshape(shape)
 
 
-@partial(jax.jit, static_argnames=("readout", "how"))
 def _expected_loss(W, b, features, importance, table, *, readout, how):
     def one(model, table):
         return evaluate(*model, readout, how, table)[0]
 
-    return over_models(one, (W, b, features, importance), table, chunk=chunk_of(table))
+    return one, (W, b, features, importance), table, chunk_of(table)
 
 
 def chunk_of(table, drawn: int = 2**14) -> int:

@@ -109,7 +109,8 @@ def memorise(
     each = lambda a: jnp.repeat(jnp.asarray(a, check.dtype())[:, None], seeds, axis=1)
     shared = (_draw(features, tests, bool(unit), test_key), features, *numbers)
     how = {"readout": readout, "unit": bool(unit), "fresh": bool(fresh)}
-    found = _train(each(samples), each(decay), (W, b), (x, keys), shared, **how)
+    found = over_models(_train, samples.size * seeds, each(samples), each(decay), (W, b), (x, keys), shared, **how)
+    found = [a.reshape(samples.size, seeds, *a.shape[1:]) for a in found]
     x = jnp.broadcast_to(jnp.swapaxes(x, 1, 2), (len(samples), seeds, rows, features.n))
     return Memory(*found[:2], x, each(samples), each(decay), *found[2:], readout=readout)
 
@@ -129,7 +130,6 @@ def _samples(features, key, *, seeds, rows, unit):
     return keys, jax.vmap(one)(keys).reshape(seeds, features.n, rows)
 
 
-@partial(jax.jit, static_argnames=("readout", "unit", "fresh"))
 def _train(samples, decay, start, data, shared, *, readout, unit, fresh):
     """Every setting on the samples of every seed: W, b, training loss, loss on unseen inputs, its standard error."""
     (settings, seeds), (n, rows) = samples.shape, data[0].shape[1:]
@@ -145,8 +145,7 @@ def _train(samples, decay, start, data, shared, *, readout, unit, fresh):
         return W, b, loss((W, b), x), apart.mean(), apart.std() / apart.size**0.5
 
     models = (samples.ravel(), decay.ravel(), jnp.tile(jnp.arange(seeds), settings))
-    found = over_models(one, models, (*shared, start, data), chunk=max(1, min(8, 2**15 // (n * rows))))
-    return tuple(a.reshape(settings, seeds, *a.shape[1:]) for a in found)
+    return one, models, (*shared, start, data), max(1, min(8, 2**15 // (n * rows)))
 
 
 def _adamw(objective, start, decay, rate, steps):

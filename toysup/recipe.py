@@ -46,12 +46,12 @@ def plain_training(
     check.memory(features.n, m, runs, batch, features.shape)
     numbers = tuple(jnp.asarray(a, check.dtype()) for a in (rate, decay))
     flat = flat_features(features, features.shape)
-    W, b = _plain(flat, numbers, check.key(key), m=m, runs=runs, steps=steps, batch=batch)
+    how = {"m": m, "runs": runs, "steps": steps, "batch": batch}
+    W, b = over_models(_plain, flat.shape[0] * runs, flat, numbers, check.key(key), **how)
     shape = (*features.shape, runs)
     return W.reshape(*shape, m, features.n), b.reshape(*shape, features.n)
 
 
-@partial(jax.jit, static_argnames=("m", "runs", "steps", "batch"))
 def _plain(features, numbers, key, *, m, runs, steps, batch):
     start_key, data_key = jax.random.split(key)
     n, models = features.n, features.shape[0]
@@ -73,7 +73,7 @@ def _plain(features, numbers, key, *, m, runs, steps, batch):
         return jax.lax.scan(step, (start, rule.init(start)), jnp.arange(steps))[0][0]
 
     problems = (each, (W, b), jax.random.split(data_key, models * runs))
-    return over_models(one, problems, numbers, chunk=max(1, min(8, 2**18 // (n * batch))))
+    return one, problems, numbers, max(1, min(8, 2**18 // (n * batch)))
 
 
 def measured_losses(W, b, features: Features, inputs: int, *, times: int = 1, key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -85,13 +86,14 @@ def train_robust(
     check.memory(features.n, m, restarts, batch, shape)
     budget = jnp.broadcast_to(jnp.asarray(budget, check.dtype()), shape).reshape(-1)
     models = (flat_features(features, shape), budget)
-    found = _train(models, jnp.asarray(rate, check.dtype()), check.key(key), m=m, kind=kind, target=target,
-                   restarts=restarts, steps=steps, batch=batch)  # fmt: skip
+    found = over_models(
+        _train, math.prod(shape) * restarts, models, jnp.asarray(rate, check.dtype()), check.key(key),
+        m=m, kind=kind, target=target, restarts=restarts, steps=steps, batch=batch,
+    )  # fmt: skip
     return jax.tree.map(lambda a: a.reshape(*shape, restarts, *a.shape[1:]), found)
 
 
-@partial(jax.jit, static_argnames=("m", "kind", "target", "restarts", "steps", "batch"))
-def _train(models, rate, key, *, m, kind, target, restarts, steps, batch) -> RobustFit:
+def _train(models, rate, key, *, m, kind, target, restarts, steps, batch):
     features = models[0]
     start_key, train_key, test_key = jax.random.split(key, 3)
     starts = initial(restarts, m, features.n, key=start_key)
@@ -104,7 +106,7 @@ def _train(models, rate, key, *, m, kind, target, restarts, steps, batch) -> Rob
         W, b = adam(lambda p, k: scale * loss(p, k, batch=batch)[1], start, shared[0], steps, key=key)
         return RobustFit(W, b, *loss((W, b), shared[1], batch=2**12))
 
-    return over_models(one, from_every_start(models, (starts, keys)), (rate, test_key), chunk=8)
+    return one, from_every_start(models, (starts, keys)), (rate, test_key), 8
 
 
 def _attacked(parameters, key, *, features, budget, kind, target, batch):

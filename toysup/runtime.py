@@ -11,9 +11,10 @@ import pathlib
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import platformdirs
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def configure() -> None:
@@ -51,22 +52,49 @@ def cores() -> int:
     return max(1, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def over_models(function, models, shared, *, chunk: int):
-    """Apply `function(model, shared)` to many models: spread over the devices, `chunk` at a time on each.
+def over_models(problem, count: int, *arrays, **static):
+    """Do the same with many models: spread over the devices, some at a time on each.
 
-    models: pytree whose leaves have the models as leading axis. shared: pytree that every model sees whole.
-    Returns what `function` returns, with the models as leading axis.
+    problem(*arrays, **static) -> (function, models, shared, chunk), traced and never run by itself:
+    function(model, shared) is what happens to one model. models: pytree with `count` models as leading axis.
+    shared: pytree that every model sees whole. chunk: models at a time on a device, so that they fit its cache.
+    arrays: pytrees; moving their values compiles nothing. static: hashable, what a program is compiled for.
+    Returns what `function` returns, with the models as leading axis, on one device. Under a JAX transformation
+    everything stays on one device.
     """
-    count = jax.tree.leaves(models)[0].shape[0]
-    devices = jax.local_devices()[:count]
-    rounds = math.ceil(count / (len(devices) * chunk))
-    chunk = math.ceil(count / (len(devices) * rounds))
-    padded = jax.tree.map(partial(_pad, to=len(devices) * rounds * chunk), models)
-    some = lambda part, common: jax.lax.map(lambda a: function(a, common), part, batch_size=chunk)
-    if len(devices) > 1:
-        mesh, split = Mesh(np.array(devices), ("model",)), PartitionSpec("model")
-        some = jax.shard_map(some, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split, check_vma=False)
-    return jax.tree.map(lambda a: a[:count], some(padded, shared))
+    devices = tuple(jax.local_devices()[:count])
+    static = tuple(sorted(static.items()))
+    if len(devices) == 1 or any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(arrays)):
+        return _alone(problem, count, static, *arrays)
+    # Shares are joined by the host. Devices that exchange them would wait for each other, and those of a CPU do so in
+    # the threads that they compute with: programs that queue up in front of the last one lock up for good.
+    mesh = Mesh(np.array(devices), ("model",))
+    arrays = jax.device_put(arrays, NamedSharding(mesh, PartitionSpec()))
+    join = lambda a: jnp.asarray(np.asarray(a)[:count])
+    return jax.tree.map(join, _spread(problem, mesh, count, static, *arrays))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _alone(problem, count, static, *arrays):
+    run, models, shared = _program(problem, 1, count, static, arrays)
+    return jax.tree.map(lambda a: a[:count], run(models, shared))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _spread(problem, mesh, count, static, *arrays):
+    run, models, shared = _program(problem, mesh.size, count, static, arrays)
+    split = PartitionSpec("model")
+    run = jax.shard_map(run, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split, check_vma=False)
+    return run(models, shared)
+
+
+def _program(problem, devices, count, static, arrays):
+    """What each device does with its share, and the models, repeated so that all rounds of all devices are full."""
+    function, models, shared, chunk = problem(*arrays, **dict(static))
+    rounds = math.ceil(count / (devices * chunk))
+    chunk = math.ceil(count / (devices * rounds))
+    padded = jax.tree.map(partial(_pad, to=devices * rounds * chunk), models)
+    return lambda some, common: jax.lax.map(lambda a: function(a, common), some, batch_size=chunk), padded, shared
 
 
 def _pad(a, to: int):

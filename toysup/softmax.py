@@ -141,13 +141,13 @@ def train_softmax(
         grow(written, (features.n,)),
     )
     shared = (table, jnp.asarray(rate, check.dtype()), key)
-    found = _train(models, shared, m=m, tied=tied, restarts=restarts, steps=steps, batch=batch)
+    how = {"m": m, "tied": bool(tied), "restarts": restarts, "steps": steps, "batch": batch}
+    found = over_models(_train, math.prod(shape) * restarts, models, shared, **how)
     W, U, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
     features, confidence, present = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), models[:3])
     return SoftmaxFit(W, U, b, loss, error, features, confidence, present)
 
 
-@partial(jax.jit, static_argnames=("m", "tied", "restarts", "steps", "batch"))
 def _train(models, shared, *, m, tied, restarts, steps, batch):
     n = models[0].n
     start_key, data_key = jax.random.split(shared[2])
@@ -167,7 +167,7 @@ def _train(models, shared, *, m, tied, restarts, steps, batch):
 
     numbers = n * batch if shared[0] is None else shared[0].x.size
     chunk = max(1, min(32, 60_000 // numbers))
-    return over_models(one, from_every_start(models, start), (shared[0], shared[1], data_key), chunk=chunk)
+    return one, from_every_start(models, start), (shared[0], shared[1], data_key), chunk
 
 
 def _scaled(parameters, confidence, present, written):
@@ -233,13 +233,13 @@ def mean_divergence(W, b, features: Features, *, confidence=10.0, U=None):
     )
     grow = lambda a, tail: jnp.broadcast_to(jnp.asarray(a, check.dtype()), (*shape, *tail)).reshape(-1, *tail)
     models = (*(grow(a, a.shape[-2:]) for a in (W, U)), grow(b, b.shape[-1:]), flat_features(features, shape))
-    return tuple(a.reshape(shape) for a in _measured((*models, grow(confidence, ()))))
+    found = over_models(_measured, math.prod(shape), (*models, grow(confidence, ())))
+    return tuple(a.reshape(shape) for a in found)
 
 
-@jax.jit
 def _measured(models):
     one = lambda model, _: _measure(*model, jnp.ones(model[2].shape))
-    return over_models(one, models, (), chunk=4)
+    return one, models, (), 4
 
 
 # ------------------------------------------------------------------------------------- where exact training looks

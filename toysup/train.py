@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 
 import jax
@@ -98,15 +99,15 @@ def train(
     shape = check.broadcastable("density and importance", features.shape, importance.shape[:-1])
     check.memory(features.n, m, restarts, batch if how in losses.DRAWN else 0, shape)
     tables = tuple(losses.lines(features, r) for r in (losses.COARSE, losses.FINE)) if how == "lines" else (None, None)
-    return _train(
-        losses.flat_features(features, shape), losses.flat_importance(importance, shape, features.n), tables,
-        jnp.asarray(rate, check.dtype()), key,
-        m=m, readout=readout, how=how, restarts=restarts, steps=steps, polish=polish, batch=batch, shape=shape,
+    models = (losses.flat_features(features, shape), losses.flat_importance(importance, shape, features.n))
+    found = over_models(
+        _train, math.prod(shape) * restarts, *models, tables, jnp.asarray(rate, check.dtype()), key,
+        m=m, readout=readout, how=how, restarts=restarts, steps=steps, polish=polish, batch=batch,
     )  # fmt: skip
+    return _gather(found, *models, shape=shape, restarts=restarts, readout=readout, how=how)
 
 
-@partial(jax.jit, static_argnames=("m", "readout", "how", "restarts", "steps", "polish", "batch", "shape"))
-def _train(features, importance, tables, rate, key, *, m, readout, how, restarts, steps, polish, batch, shape) -> Fit:
+def _train(features, importance, tables, rate, key, *, m, readout, how, restarts, steps, polish, batch):
     n = features.n
     start_key, data_key = jax.random.split(key)
     start = initial(restarts, m, n, key=start_key)
@@ -120,8 +121,12 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
 
     problems = from_every_start((features, importance), start)
     chunk = losses.chunk_of(tables[0], n * batch if how in losses.DRAWN else 2**14)
-    result = over_models(one, problems, (tables, rate, data_key), chunk=chunk)
-    W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in result)
+    return one, problems, (tables, rate, data_key), chunk
+
+
+@partial(jax.jit, static_argnames=("shape", "restarts", "readout", "how"))
+def _gather(found, features, importance, *, shape, restarts, readout, how) -> Fit:
+    W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
     reached = jnp.sum(loss <= loss.min(-1, keepdims=True) * (1 + REACHED) + 1e-9, axis=-1)
     unflat = lambda a: a.reshape(*shape, *a.shape[1:])
     features, importance = jax.tree.map(unflat, (features, importance))

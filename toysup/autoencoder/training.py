@@ -77,8 +77,8 @@ def train(
     check.room(f"{latents} latents for {int(np.prod(shape)) * seeds} autoencoders", 16 * batch * latents * seeds)
     source = check_source(source)  # the last check: it moves the inputs to the device
     each = [np.broadcast_to(a, shape).ravel().repeat(seeds) for a in (sparsity, width)]
-    models = _train(
-        source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
+    models = over_models(
+        _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
         latents=latents, variant=variant, seeds=seeds, steps=steps, batch=batch, dead=dead, frozen=bool(frozen),
     )  # fmt: skip
     return jax.tree.map(lambda a: a.reshape(*shape, seeds, *a.shape[1:]), models)
@@ -121,7 +121,6 @@ def _width(width, latents):
 # ------------------------------------------------------------------------------------------ the program
 
 
-@partial(jax.jit, static_argnames=("latents", "variant", "seeds", "steps", "batch", "dead", "frozen"))
 def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps, batch, dead, frozen):
     start_key, data_key, scale_key = jax.random.split(key, 3)
     sample = draw(source, SCALE_SAMPLE, scale_key)
@@ -138,7 +137,7 @@ def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps
         model = _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, data_key)
         return _unscaled(model, scale, alive)
 
-    return over_models(one, (sparsity, width, which), (source, mean, scale, rate), chunk=4)
+    return one, (sparsity, width, which), (source, mean, scale, rate), 4
 
 
 def draw(source, batch: int, key) -> jax.Array:
