@@ -16,7 +16,7 @@ if "TOYSUP_TEST_FOLDER" not in os.environ:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 for name, value in {
     "JAX_COMPILATION_CACHE_DIR": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "compiled"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PLATFORMS": "cpu",
     "MPLBACKEND": "Agg",

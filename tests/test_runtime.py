@@ -162,13 +162,8 @@ def test_a_cache_that_is_switched_off_stays_off(tmp_path):
 
 
 def test_compiled_programs_are_kept_and_a_second_process_compiles_nothing(tmp_path):
-    """Every program of the second process comes from the cache, and that it does prints nothing.
-
-    Programs that compile in less than 0.1 s are not kept: which ones depends on the machine, so here all are.
-    """
-    keep = "assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.1\n"
-    keep += "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
-    code = COUNT + "import toysup\n" + keep
+    """Every program of the second process comes from the cache, and that it does prints nothing."""
+    code = COUNT + "import toysup\n"
     code += TRAIN.replace("json.dumps({", "json.dumps({'misses': len(misses), 'hits': len(hits), ")
     first, second = (json.loads(run(code, home=tmp_path)) for _ in range(2))
     assert first["misses"] > 3
