@@ -274,8 +274,7 @@ def compilation(names=()) -> tuple[list[Table], list[Target], list[str]]:
     meaning = (
         "Seconds by which the first call of toysup.train in a process is longer than the second: tracing, compiling "
         "and building the tables. The second process finds the compiled programs in the cache on disk; the last "
-        "column counts the programs that it had to compile all the same. (Here all are kept; the package keeps those "
-        "that take more than 0.1 s.)"
+        "column counts the programs that it had to compile all the same."
     )
     targets = [
         Target("first call, slowest: seconds", 2.0, max(row[1] for row in rows), False),

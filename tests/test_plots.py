@@ -1,6 +1,7 @@
 """Marks say what to draw, matplotlib draws just that, and pyplot never hears of it."""
 
 import io
+import itertools
 import math
 
 import matplotlib
@@ -99,6 +100,24 @@ def test_bars_have_the_heights_of_the_values():
     ax = axes(Plot("", Bars([0.5, -0.25, 3.0], limits=(-1, 1))))
     assert [p.get_height() for p in ax.patches[:3]] == [0.5, -0.25, 1.0]
     assert [t.get_text() for t in ax.texts] == ["0.50", "−0.25", "3.00"]
+
+
+@pytest.mark.parametrize("labels", [["clean", "attacked", "axes, clean", "axes, attacked"], ["a", "b", "c"]])
+def test_the_names_of_bars_stand_apart(labels):
+    ax = axes(Plot("", Bars(np.ones(len(labels)), labels=labels)))
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels()]
+    assert [text.get_text().strip() for text in ax.get_xticklabels()] == labels
+    assert len({text.get_text().startswith("\n") for text in ax.get_xticklabels()}) == (2 if len(labels) == 4 else 1)
+    for first, second in itertools.pairwise(boxes[::2] if len(labels) == 4 else boxes):
+        assert first.x1 < second.x0
+
+
+@pytest.mark.parametrize("x", [-1.5, 0.0, 1.0, 1.5])
+def test_the_name_of_a_hidden_point_stays_within_the_picture(x):
+    ax = axes(Plot("", Arrows(np.eye(2), hidden=[x, 0.5], hidden_labels=["attacked"], limit=1.6)))
+    box = next(text for text in ax.texts if text.get_text() == "attacked").get_window_extent()
+    assert ax.bbox.x0 <= box.x0 + 2
+    assert box.x1 <= ax.bbox.x1 + 2
 
 
 def test_a_curve_keeps_its_gap_and_its_marker_lies_on_it():

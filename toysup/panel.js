@@ -160,7 +160,10 @@ const DRAW = {
     for (let j = 0; j < k; j += 1) {
       const x = cx + hidden[j] * unit, y = cy - hidden[k + j] * unit;
       pen.path(shape("diamond", x, y, 6), { class: "toysup-hidden" });
-      if (mark.hidden_labels[j]) { pen.text(x + 10, y + 4, mark.hidden_labels[j], { class: "toysup-strong" }); taken.push([x + 10, y]); }
+      if (!mark.hidden_labels[j]) continue;
+      const left = x + 10 + wide(mark.hidden_labels[j]) > w; // no room on the right
+      pen.text(x + (left ? -10 : 10), y + 4, mark.hidden_labels[j], { class: "toysup-strong", "text-anchor": left ? "end" : "start" });
+      taken.push([x + (left ? -10 : 10), y]);
     }
     const small = [], names = []; // tips that coincide share one label
     tips.forEach(([x, y], i) => {
@@ -224,8 +227,10 @@ const DRAW = {
     const axis = { limits_y: mark.limits, log_y: false };
     let box = room(axis, names, top, w, h);
     const slot = (box.right - box.left) / Math.max(1, n), numbers = slot >= 0.62 * 11 * (mark.digits + 2.2);
-    if (numbers) box = room(axis, names, top, w, h, 10, mark.limits[0] < 0 ? 12 : 0);
-    const longest = Math.max(0, ...mark.labels.map((t) => wide(t, 11))), every = everyOf((longest + 4) / slot);
+    const longest = Math.max(0, ...mark.labels.map((t) => wide(t, 11)));
+    const rows = longest + 4 > slot && mark.labels.some((t) => !/^[-−.\d]+$/.test(t)) ? 2 : 1; // words take turns
+    const every = everyOf((longest + 4) / (rows * slot)), below = numbers && mark.limits[0] < 0 ? 12 : 0;
+    box = room(axis, names, top, w, h, numbers ? 10 : 0, below + 13 * (rows - 1));
     const [, Y] = axes(pen, box, axis, { x: "", y: mark.y }), zero = Y(0);
     const single = !groups && n > COLOURS, thick = Math.min(0.72 * slot, 46);
     values.forEach((v, i) => {
@@ -241,8 +246,9 @@ const DRAW = {
     const foot = h - (mark.x ? 23 : 7);
     values.forEach((v, i) => {
       const x = box.left + (i + 0.5) * slot, end = Y(clamp(v, ...mark.limits));
-      if (numbers) pen.text(x, v < 0 ? end + 13 : end - 5, written(v, mark.digits), { "text-anchor": "middle", class: "toysup-value" });
-      if (i % every === 0) pen.text(x, foot, mark.labels[i], { "text-anchor": "middle", class: "toysup-tick" });
+      if (numbers) pen.text(x, v < 0 ? end + 13 : end - 5, written(v, mark.digits), { "text-anchor": "middle", class: "toysup-value toysup-halo" });
+      const row = rows - 1 - (i / every) % rows;
+      if (i % every === 0) pen.text(x, foot - 13 * row, mark.labels[i], { "text-anchor": "middle", class: "toysup-tick" });
     });
     if (mark.x) pen.text((box.left + box.right) / 2, h - 6, mark.x, { "text-anchor": "middle" });
   },
@@ -496,7 +502,7 @@ class Conductor {
     if (waits) return ["waits", "training …"];
     if (this.kernel === "absent" && !same(values, this.values)) return ["absent", "no kernel answers: the picture has not followed"];
     if (this.kernel === "absent") return ["grid", "precomputed"];
-    return ["kernel", "trained here"];
+    return ["kernel", "computed here"];
   }
 }
 const alike = (a, b) => a === b || (typeof a === "number" && Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b)));

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 from PIL import Image  # comes with matplotlib
@@ -192,7 +193,10 @@ def _arrows(ax, mark: Arrows):
         ax.plot(x, y, shape, color=colour, ms=5 + 2 * weight, mec="white", mew=1, alpha=alpha)
     for (x, y), label in zip(mark.hidden.T, mark.hidden_labels, strict=True):
         ax.plot(x, y, "D", mfc="white", mec=_INK, mew=1.6, ms=7)
-        ax.annotate(label, (x, y), (9, -3), textcoords="offset points")
+        right = x + (9 + 5 * len(label)) * mark.limit / 85 < mark.limit  # else the label stands on the other side
+        ax.annotate(
+            label, (x, y), (9 if right else -9, -3), textcoords="offset points", ha="left" if right else "right"
+        )
     _tip_labels(ax, mark)
     _group_handles(ax, mark)
 
@@ -245,8 +249,9 @@ def _tip_label(ax, mark, tip, label, taken):
 
 def _heat(ax, mark: Heat):
     rows, columns = mark.matrix.shape
-    written = max(rows, columns) <= _WRITTEN and max(rows, columns) * (mark.digits + 2) <= 44
     square = rows == columns or 1 / 3 < rows / columns < 3
+    size = min(8.5, 246 / ((max(rows, columns) if square else columns) * (mark.digits + 2.9)))
+    written = max(rows, columns) <= _WRITTEN and size >= 5
     ax.pcolormesh(
         np.arange(columns + 1) - 0.5,
         np.arange(rows + 1) - 0.5,
@@ -267,7 +272,6 @@ def _heat(ax, mark: Heat):
         axis.set_tick_params(length=0)
     ax.spines[:].set_visible(False)
     if written:
-        size = min(8.5, 58 / (max(rows, columns) * (mark.digits + 3) * 0.36))
         for (i, j), v in np.ndenumerate(mark.matrix):
             ax.text(j, i, _written(v, mark.digits), ha="center", va="center", fontsize=size)
     else:
@@ -302,9 +306,10 @@ def _bars(ax, mark: Bars):
             "offset points",
             ha="right",
             fontsize=8,
+            path_effects=[withStroke(linewidth=2, foreground="white")],
         )
     every = _every(n / 20)
-    ax.set_xticks(range(0, n, every), labels=mark.labels[::every])
+    ax.set_xticks(range(0, n, every), labels=_in_turns(mark.labels[::every]))
     ax.set(ylim=mark.limits, xlim=(-0.6, max(n, 1) - 0.4), xlabel=mark.x)
     _y_name(ax, mark.y)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -321,8 +326,16 @@ def _bars(ax, mark: Bars):
                 ha="center",
                 va="top" if v < 0 else "bottom",
                 fontsize=7.5,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
             )
     _group_handles(ax, mark, bars=True)
+
+
+def _in_turns(labels) -> list[str]:
+    """Every other label a line lower where words would run into each other."""
+    words = any(label.strip("-−.0123456789") for label in labels)
+    tight = max((len(label) for label in labels), default=0) * len(labels) > 38
+    return [f"\n{label}" if words and tight and i % 2 else label for i, label in enumerate(labels)]
 
 
 def _curves(ax, mark: Curves):

@@ -57,7 +57,7 @@ def panel(page, index):
     return page.locator(".toysup-panel").nth(index)
 
 
-def shows(page, index, text, badge="trained here"):
+def shows(page, index, text, badge="computed here"):
     """Wait until a panel shows a line, without an error, and says where it comes from."""
     page.wait_for_function(
         """([index, text, badge]) => {
@@ -233,7 +233,7 @@ def test_the_founding_notebook_runs_and_its_slider_moves(lab, page):
     run_all(page, lab, "notebooks/04_superposition.ipynb", timeout=300_000)
     first = page.locator(".toysup-panel").first
     first.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('.toysup-badge').textContent === 'trained here'")
+    page.wait_for_function("() => document.querySelector('.toysup-badge').textContent === 'computed here'")
     before, line = picture(page, 0), first.locator(".toysup-text").inner_text()
     slider = first.locator("input[type=range]").first
     slider.focus()
@@ -243,7 +243,7 @@ def test_the_founding_notebook_runs_and_its_slider_moves(lab, page):
         """([line, picture]) => {
           const p = document.querySelector('.toysup-panel'), text = p.querySelector('.toysup-text');
           return text.textContent !== line && !text.hidden && p.querySelector('.toysup-plots').innerHTML !== picture
-            && p.querySelector('.toysup-badge').textContent === 'trained here';
+            && p.querySelector('.toysup-badge').textContent === 'computed here';
         }""",
         arg=[line, before],
     )
