@@ -4,12 +4,18 @@ Everything here runs before JAX starts; with pytest-xdist the workers inherit it
 """
 
 import atexit
+import importlib.metadata
 import os
 import shutil
 import sys
 import tempfile
 
 import pytest
+
+# Tests compile far more than they run. With these flags a program takes half the time to compile and runs about as
+# fast; the notebooks and the browser are tested without. XLA stops at a flag it does not know, so only where it does.
+KNOWN = importlib.metadata.version("jaxlib").startswith("0.10.")
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false" if KNOWN else ""
 
 if "TOYSUP_TEST_FOLDER" not in os.environ:
     os.environ["TOYSUP_TEST_FOLDER"] = folder = tempfile.mkdtemp(prefix="toysup-pytest-")
@@ -19,6 +25,7 @@ for name, value in {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": QUICK_TO_COMPILE,
     "MPLBACKEND": "Agg",
     "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "hypothesis"),
 }.items():

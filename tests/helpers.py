@@ -36,7 +36,7 @@ def compilations():
 
 def python(code: str, *arguments, home=None, **environ) -> subprocess.CompletedProcess:
     """Run `code` in a new Python that knows the package. A variable set to None is removed."""
-    settings = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    settings = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     settings |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
     if home is not None:
         settings |= {"HOME": str(home), "XDG_CACHE_HOME": str(pathlib.Path(home) / ".cache")}

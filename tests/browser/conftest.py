@@ -124,6 +124,7 @@ def lab(browser, workplace):
     env["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "workspaces")
     env["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    env.pop("XLA_FLAGS", None)  # kernels compile as those of a reader do
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

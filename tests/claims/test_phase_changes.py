@@ -79,7 +79,7 @@ def test_the_slope_of_the_border_when_features_are_rare():
 
 def test_where_three_plans_meet():
     """At r = 1: the density at which the equal pair costs as much as an unequal one; control: at fixed lengths."""
-    p = np.linspace(0.700, 0.712, 5)
+    p = np.linspace(0.703, 0.712, 4)  # below, the unequal pair is no minimum any more
     fit = toysup.train(toysup.independent(p[:, None], 2), 1, restarts=256, key=KEY)
     length, loss = np.abs(np.asarray(fit.W))[:, :, 0], np.asarray(fit.loss)
     equal = (np.ptp(length, axis=-1) < 0.03) & (length.min(-1) > 0.5)
