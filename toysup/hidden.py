@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_columns
-from toysup.loss import flat_features, flat_importance
+from toysup.loss import flat, flat_features, flat_importance
 from toysup.model import initial
 from toysup.optimise import RULES, descend
 from toysup.restarts import from_every_start, pick, refuse_divergence
@@ -100,10 +100,8 @@ def hidden_loss(W, b, features: Features, *, importance=1.0, activation: str = "
         "W, b, features and importance", W.shape[:-2], b.shape[:-1], features.shape, importance.shape[:-1]
     )
     check.room(f"{inputs} inputs of {features.n} features", 48 * inputs * features.n)
-    flat = lambda a, k: jnp.broadcast_to(jnp.asarray(a, check.dtype()), (*shape, *a.shape[-k:])).reshape(
-        -1, *a.shape[-k:]
-    )
-    models = (flat(W, 2), flat(b, 1), flat_features(features, shape), flat_importance(importance, shape, features.n))
+    given = flat_features(features, shape), flat_importance(importance, shape, features.n)
+    models = (flat(W, shape, 2), flat(b, shape, 1), *given)
     found = over_models(_measured, math.prod(shape), models, activation=activation, inputs=inputs)
     return tuple(a.reshape(shape) for a in found)
 

@@ -13,7 +13,7 @@ import optax
 
 from toysup import check
 from toysup.features import Features, check_features, sample_columns
-from toysup.loss import batch_loss, flat_features
+from toysup.loss import batch_loss, flat, flat_features
 from toysup.model import get_readout, initial
 from toysup.runtime import over_models
 
@@ -45,9 +45,9 @@ def plain_training(
         raise ValueError(f"weight_decay must be one number in [0, 1], got {weight_decay}")
     check.memory(features.n, m, runs, batch, features.shape)
     numbers = tuple(jnp.asarray(a, check.dtype()) for a in (rate, decay))
-    flat = flat_features(features, features.shape)
+    models = flat_features(features, features.shape)
     how = {"m": m, "runs": runs, "steps": steps, "batch": batch}
-    W, b = over_models(_plain, flat.shape[0] * runs, flat, numbers, check.key(key), **how)
+    W, b = over_models(_plain, models.shape[0] * runs, models, numbers, check.key(key), **how)
     shape = (*features.shape, runs)
     return W.reshape(*shape, m, features.n), b.reshape(*shape, features.n)
 
@@ -90,10 +90,7 @@ def measured_losses(W, b, features: Features, inputs: int, *, times: int = 1, ke
     inputs, times = check.count("inputs", inputs), check.count("times", times)
     check.room(f"{inputs} inputs of {features.n} features", 48 * inputs * features.n)
     shape = check.broadcastable("W and b", W.shape[:-2], b.shape[:-1])
-    flat = lambda a, keep: jnp.broadcast_to(jnp.asarray(a, check.dtype()), (*shape, *a.shape[-keep:])).reshape(
-        -1, *a.shape[-keep:]
-    )
-    found = _measured(flat(W, 2), flat(b, 1), features, check.key(key), inputs=inputs, times=times)
+    found = _measured(flat(W, shape, 2), flat(b, shape, 1), features, check.key(key), inputs=inputs, times=times)
     return found.reshape(*shape, times)
 
 
