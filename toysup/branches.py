@@ -107,26 +107,11 @@ def _start(place, density, ratio):
 def end_of_pentagon(density: float, ratio: float = 0.2) -> float:
     """The ratio below which the pentagon is no valley any more: there its smallest curvature vanishes.
 
-    At such an end, where a valley meets a pass, the square of the curvature falls to 0 in a straight line. So the
-    bottom is followed down, each time through most of what the line through the last two squares leaves.
-
     density: of the other four. ratio: where to begin, with the pentagon there. Returns the ratio.
-    Errors: ValueError where no end is found.
+    Raises ValueError where no end is found; see `follow.end_of_valley`.
     """
-    at, ratios, squares = _near("pentagon", density, ratio), [], []
-    for _ in range(12):
-        found = saddles.settle(*at, one_differs(density, ratio))
-        if found.index or found.slope > 1e-9:
-            raise ValueError(f"there is no pentagon to follow at a ratio of {ratio:g}")
-        at, ratios, squares = (found.W, found.b), [*ratios, ratio], [*squares, found.curvatures[0] ** 2]
-        if len(ratios) < 2:
-            ratio *= 0.95
-            continue
-        end = ratios[-1] - squares[-1] * (ratios[-1] - ratios[-2]) / (squares[-1] - squares[-2])
-        if abs(end / ratios[-1] - 1) < 1e-3:
-            return float(end)
-        ratio = end + 0.3 * (ratios[-1] - end)
-    raise ValueError(f"no end of the pentagon found from a ratio of {ratios[0]:g} down")
+    problem = lambda r: (one_differs(density, r), 1.0)
+    return follow.end_of_valley(*_near("pentagon", density, ratio), problem, ratio, 0.95 * ratio)
 
 
 def awake(fit: Fit) -> follow.Path:
