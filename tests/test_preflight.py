@@ -63,7 +63,7 @@ FAULTS = {
     "one device": (
         preflight.devices,
         lambda m: m.setattr(preflight.runtime, "cores", lambda: 1000),
-        "import toysup first",
+        "toysup.configure()",
     ),
     "double precision": (
         preflight.precision,

@@ -1,7 +1,6 @@
 """Devices, settings and the cache of compiled programs, each in a fresh process."""
 
 import json
-import stat
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from helpers import python
 
 TRAIN = """
 import json, sys, jax, toysup
+toysup.configure()
 some = toysup.independent([[0.1], [0.3], [0.8]], 4)
 fit = toysup.train(some, 2, restarts=3, steps=60, polish=10, key=jax.random.key(1))
 far = toysup.train(toysup.independent(0.1, 20), 3, restarts=3, steps=20, batch=32, key=jax.random.key(1))
@@ -20,6 +20,7 @@ print(json.dumps({"devices": len(jax.local_devices()), "numbers": numbers}))
 SPREAD = """
 import jax, jax.numpy as jnp, toysup
 from toysup.runtime import over_models
+toysup.configure()
 
 def problem(x, scale, *, power):
     return (lambda x, scale: (scale * x**power, x.sum())), x, scale, 2
@@ -36,7 +37,7 @@ print(len(jax.devices()), {len(a.devices()) for a in found})
 """
 
 TOGETHER = """
-import toysup, jax, jax.numpy as jnp
+import jax, jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 half = NamedSharding(Mesh(jax.devices(), ("model",)), PartitionSpec("model"))
 print(jax.jit(jnp.sum)(jax.device_put(jnp.arange(6.0), half)))
@@ -101,12 +102,55 @@ def test_devices_never_wait_for_each_other(tmp_path):
 
 
 def test_every_core_is_a_device(tmp_path):
-    code = "import toysup, jax; from toysup.runtime import cores; print(len(jax.devices()), cores())"
+    code = "import toysup, jax; toysup.configure(); print(len(jax.devices()), toysup.runtime.cores())"
     devices, cores = map(int, run(code, home=tmp_path).split())
     assert devices == cores >= 1
 
 
 # -------------------------------------------------------------------------------------------- settings
+
+QUIET = """
+import importlib, json, os, pkgutil, jax
+from jax._src import xla_bridge
+read = lambda: dict(jax.config.values) | dict(os.environ)
+changed = lambda: sorted(name for name, value in (before | read()).items() if (before | {name: value}) != before)
+before = read()
+import toysup
+names = [m.name for m in pkgutil.walk_packages(toysup.__path__, "toysup.")]
+for name in names:
+    if name != "toysup.notebook":
+        importlib.import_module(name)
+found = [len(names), changed(), xla_bridge.backends_are_initialized(), toysup.runtime.configured()]
+import toysup.notebook
+print(json.dumps([*found, changed(), toysup.runtime.configured()]))
+"""
+
+
+def test_importing_every_module_changes_no_setting_and_starts_no_device(tmp_path):
+    count, changed, started, configured, *then = json.loads(run(QUIET, home=tmp_path))
+    assert count > 40
+    assert (changed, started, configured) == ([], False, False)
+    # The control: what the notebooks import changes some, and is seen to.
+    assert {"jax_num_cpu_devices", "jax_compilation_cache_dir"} <= set(then[0])
+    assert then[1]
+
+
+SAYS = "import jax, toysup, toysup.runtime as r; r.cores = lambda: 3; {}; print(*toysup.configure(), sep='|')"
+
+
+@pytest.mark.parametrize(
+    ("before", "environ", "words"),
+    [
+        ("jax.devices()", {}, ["1 device,", "not all 3 cores", "toysup.configure()", "toysup.notebook"]),
+        ("toysup.configure(); jax.devices()", {}, []),
+        ("jax.devices()", {"JAX_NUM_CPU_DEVICES": "2"}, []),  # the user's own number is no fault
+    ],
+)
+def test_configure_says_what_it_could_not_do(before, environ, words, tmp_path):
+    said = run(SAYS.format(before), home=tmp_path, **environ).strip()
+    assert [word for word in words if word not in said] == []
+    assert bool(said) == bool(words)
+    assert said == "" or (said.endswith(".") and "|" not in said)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +177,7 @@ import sys
 {before}
 started = read()
 import toysup
+toysup.configure()
 then = read()
 count = len(jax.devices())
 fit = toysup.train(toysup.independent(0.1, 3), 1, restarts=2, steps=5, polish=0, key=jax.random.key(0))
@@ -153,7 +198,7 @@ print(json.dumps([started, then, count, str(fit.loss.dtype), bool((fit.loss > 0)
 
 
 def test_a_cache_that_is_switched_off_stays_off(tmp_path):
-    code = f"{SETTINGS}\nimport toysup; print(json.dumps(read()))"
+    code = f"{SETTINGS}\nimport toysup; assert toysup.configure() == (); print(json.dumps(read()))"
     then = json.loads(run(code, home=tmp_path, JAX_ENABLE_COMPILATION_CACHE="false"))
     assert then["jax_compilation_cache_dir"] is None
 
@@ -175,21 +220,29 @@ def test_compiled_programs_are_kept_and_a_second_process_compiles_nothing(tmp_pa
 
 def test_a_home_that_cannot_be_written_does_no_harm(tmp_path):
     """With a file where the folder would be, or without the right to write: every session compiles anew."""
-    code = f"{SETTINGS}\nimport toysup; print(json.dumps(read()))\nprint(toysup.independent(0.1, 2).n)"
+    code = f"{SETTINGS}\nimport toysup; print(*toysup.configure()); print(json.dumps(read()))"
     (tmp_path / ".cache").write_text("not a folder")
     (tmp_path / "toysup").write_text("not a folder")
     (tmp_path / "Library").write_text("not a folder")
-    settings, n = run(code, home=tmp_path).splitlines()
+    said, settings = run(code, home=tmp_path).splitlines()
+    assert "are not kept" in said
+    assert "toysup" in said
     assert json.loads(settings)["jax_compilation_cache_dir"] is None
-    assert n == "2"
 
 
-def test_a_read_only_home_does_no_harm(tmp_path):
-    """Where the test runs as root it can write all the same; the test above holds there."""
-    home = tmp_path / "home"
-    home.mkdir()
-    home.chmod(stat.S_IREAD | stat.S_IEXEC)
-    try:
-        assert run("import toysup; print(toysup.independent(0.1, 2).n)", home=home).strip() == "2"
-    finally:
-        home.chmod(stat.S_IRWXU)
+def test_a_folder_that_cannot_be_written_does_no_harm(tmp_path):
+    """Root may write where others may not, so the system's refusal is put in by hand."""
+    code = f"""{SETTINGS}
+import errno, pathlib, toysup
+def refuse(self, content):
+    raise OSError(errno.EROFS, "Read-only file system", str(self))
+pathlib.Path.write_bytes = refuse
+print(*toysup.configure())
+print(json.dumps(read()))
+print(float(jax.jit(lambda x: x + 1)(1.0)))
+"""
+    said, settings, number = run(code, home=tmp_path).splitlines()
+    assert "are not kept" in said
+    assert "Read-only file system" in said
+    assert json.loads(settings)["jax_compilation_cache_dir"] is None
+    assert number == "2.0"

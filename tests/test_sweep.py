@@ -19,7 +19,7 @@ import pytest
 import xarray as xr
 
 import toysup
-from toysup import check, geometry
+from toysup import check, geometry, runtime
 from toysup import store as stores
 from toysup.grid import make_plan
 from toysup.sweep import make_task, run_task, sweep
@@ -198,6 +198,16 @@ def test_versions_of_a_worker_must_be_the_same(small):
     task.versions["toysup"] = "0.0.1"
     with pytest.raises(RuntimeError, match=r"0\.0\.1"):
         run_task(task)
+
+
+def test_a_worker_configures_its_process_where_the_sender_did(small, monkeypatch):
+    called = []
+    monkeypatch.setattr(runtime, "configure", lambda: called.append("here"))
+    for configured in (False, True):
+        monkeypatch.setattr(runtime, "configured", lambda configured=configured: configured)
+        task = make_task(plan_of(4, polish=5, **{k: SMALL[k] for k in ("n", "m", "density", "seed")}), 0)
+        run_task(pickle.loads(pickle.dumps(task)))
+        assert bool(called) == configured
 
 
 # ------------------------------------------------------------------------------------------ nothing is lost

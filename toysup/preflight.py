@@ -75,7 +75,7 @@ def devices() -> list[Row]:
     found = jax.devices()
     kind = found[0].platform
     text = f"{len(found)} x {kind}, {runtime.cores()} cores"
-    remedy = "JAX was started before toysup: restart, and import toysup first"
+    remedy = "JAX was started before toysup.configure(): restart, and call it (or import toysup.notebook) first"
     return [Row("devices", text, kind != "cpu" or len(found) >= runtime.cores(), remedy)]
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 import jax
 import numpy as np
 
-from toysup import check, geometry
+from toysup import check, geometry, runtime
 from toysup import store as stores
 from toysup.features import independent
 from toysup.grid import DIMENSIONS, Plan, Program, attributes, densities, importances, make_plan, settings_of, versions
@@ -24,7 +24,10 @@ from toysup.train import train
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One chunk, small enough to send: the values of the traced axes, and which of their combinations."""
+    """One chunk, small enough to send: the values of the traced axes, and which of their combinations.
+
+    configure: whether the worker calls `toysup.configure()`, as the process that sends it did.
+    """
 
     program: Program
     seeds: tuple[int, ...]
@@ -34,6 +37,7 @@ class Task:
     feature: int
     keep: str
     versions: dict[str, str]
+    configure: bool
 
     def __str__(self) -> str:
         """The parameters of the chunk, for people."""
@@ -53,7 +57,7 @@ def make_task(plan: Plan, chunk: int) -> Task:
     axes[outer] = axes[outer][low:high]
     models = range(models.start - low * stride, models.stop - low * stride)
     seeds = tuple(int(plan.values["seed"][s]) for s in seeds)
-    return Task(program, seeds, axes, models, plan.settings, plan.feature, plan.keep, versions())
+    return Task(program, seeds, axes, models, plan.settings, plan.feature, plan.keep, versions(), runtime.configured())
 
 
 def run_task(task: Task) -> dict[str, np.ndarray]:
@@ -62,6 +66,8 @@ def run_task(task: Task) -> dict[str, np.ndarray]:
     Returns arrays with the models in front: W (k, [restarts,] m, n), b and norm and feature_dimensionality
     (k, [restarts,] n), loss and loss_error and represented (k, [restarts]), reached (k,).
     """
+    if task.configure:
+        runtime.configure()
     if versions() != task.versions:
         raise RuntimeError(f"this worker has {versions()}, the sweep was started with {task.versions}")
     parts = [_train_seed(task, seed) for seed in task.seeds]
