@@ -1,10 +1,14 @@
 """Devices, settings and the cache of compiled programs, each in a fresh process."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 from helpers import python
+
+from toysup import programs
 
 TRAIN = """
 import json, sys, jax, toysup
@@ -96,7 +100,7 @@ def test_devices_never_wait_for_each_other(tmp_path):
     (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
     printed, programs, found = collectives(SPREAD, tmp_path / "one")
     assert printed.split() == ["3", "{1}"]
-    assert sum("jit__spread" in name for name in programs) == 6  # four of the five counts, train, expected_loss
+    assert sum("num_partitions=" in text for text in programs.values()) >= 3  # some do run on several devices
     assert found == []
     assert collectives(TOGETHER, tmp_path / "two")[2]  # the control: they are seen where there are some
 
@@ -216,6 +220,114 @@ def test_compiled_programs_are_kept_and_a_second_process_compiles_nothing(tmp_pa
     assert second["misses"] == 0
     assert second["hits"] >= first["misses"]
     assert second["numbers"] == first["numbers"]
+
+
+BROKEN = """
+import pathlib, sys, jax, toysup
+toysup.configure()
+place = pathlib.Path(jax.config.jax_compilation_cache_dir)
+files = {f.name: f.read_bytes() for f in place.iterdir()}
+for i, (name, content) in enumerate(files.items()):  # what a kill, a full disk, or a bad disk leaves
+    (place / name).write_bytes((b"", content[: len(content) // 2], content[:-3] + b"xyz")[i % 3])
+print(sum(float(jax.jit(lambda x, k=k: k * x)(2.0)) for k in (3.0, 4.0, 5.0)))
+assert files == {} or {f.name: len(f.read_bytes()) for f in place.iterdir()} == {k: len(v) for k, v in files.items()}
+print(len(files), len(list(place.iterdir())))
+"""
+
+
+def test_a_broken_program_is_made_anew_without_a_word(tmp_path):
+    """`run` fails at anything on stderr; the third process finds the files whole again."""
+    codes = (BROKEN, BROKEN, BROKEN.replace("in enumerate(files.items())", "in []"))
+    first, second, third = (run(COUNT + code + "\nprint(len(misses))", home=tmp_path).split() for code in codes)
+    count = first[2]
+    assert int(count) >= 3
+    assert first == ["24.0", "0", count, count]
+    assert second == ["24.0", count, count, count]
+    assert third == ["24.0", count, count, "0"]
+
+
+def test_a_full_disk_stops_nothing(tmp_path):
+    code = """
+import errno, os, jax, toysup
+toysup.configure()
+def refuse(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+os.replace = refuse
+print(float(jax.jit(lambda x: 3 * x)(2.0)), os.listdir(jax.config.jax_compilation_cache_dir))
+"""
+    assert run(code, home=tmp_path) == "6.0 []\n"
+
+
+def test_a_folder_chosen_after_configure_is_used(tmp_path):
+    code = """
+import os, sys, jax, toysup
+toysup.configure()
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+jax.jit(lambda x: 3 * x)(2.0)
+print(any(name.endswith("-cache") for name in os.listdir(sys.argv[1])))
+"""
+    assert run(code, tmp_path / "mine", home=tmp_path) == "True\n"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    return tmp_path / "compiled"
+
+
+def test_programs_of_another_jaxlib_or_processor_are_not_seen(cache, monkeypatch):
+    here = programs.folder()
+    programs.Programs(here).put("key", b"program")
+    assert programs.folder() == here  # the same at each start
+    assert programs.Programs(programs.folder()).get("key") == b"program"
+    changes = [
+        (programs.jaxlib, "__version__", "0.0.1"),
+        (programs, "processor", lambda: "another"),
+        (programs.platform, "machine", lambda: "another"),
+    ]
+    for thing, name, value in changes:
+        with monkeypatch.context() as other:
+            other.setattr(thing, name, value)
+            assert programs.folder() != here
+            assert programs.Programs(programs.folder()).get("key") is None
+
+
+def test_what_is_kept_is_bounded_and_what_was_used_last_stays(cache, monkeypatch):
+    kept = programs.Programs(programs.folder())
+    for i in range(8):
+        kept.put(f"key{i}", bytes(1000 - programs.DIGEST))
+        os.utime(kept._path / f"key{i}.program", (time.time() - 100 + i,) * 2)
+    now = time.time()
+    monkeypatch.setattr(programs.time, "time", lambda: now)
+    assert kept.get("key1") is not None  # it is used now
+    programs.prune(cache, 3000)
+    assert sorted(f.name[:4] for f in kept._path.iterdir()) == ["key1", "key6", "key7"]
+    old = programs.Programs(cache / "jaxlib-0.0.1-abc")
+    old.put("key", b"program")
+    (old._path / ".12-ab.part").write_bytes(b"cut short")
+    now += 2 * programs.ABANDONED
+    os.utime(old._path / "key.program", (now, now))
+    programs.prune(cache)
+    assert [f.name for f in old._path.iterdir()] == ["key.program"]
+    now += 2 * programs.MOST_IDLE
+    programs.prune(cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_long_session_and_a_new_process_look_at_the_bound(cache, monkeypatch):
+    pruned = []
+    monkeypatch.setattr(programs, "prune", lambda top, most=None: pruned.append(top))
+    kept = programs.Programs(programs.folder())
+    monkeypatch.setattr(programs, "PRUNE_AFTER", 2500)
+    for i in range(6):
+        kept.put(f"key{i}", bytes(1000))
+    assert pruned == [cache, cache]
+    for _ in range(3):
+        programs._prune_now_and_then()
+    assert pruned == [cache] * 3
+    os.utime(cache / programs.STAMP, (1e9, 1e9))
+    programs._prune_now_and_then()
+    assert pruned == [cache] * 4
 
 
 def test_a_home_that_cannot_be_written_does_no_harm(tmp_path):

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbformat import v4
 
+from toysup import programs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -270,6 +272,24 @@ def test_a_step_that_fails_without_a_failing_test_is_one_failure(status, counts,
 def test_a_step_without_a_chosen_test_is_no_failure():
     assert make.tally(5, (0, 0, 0), chosen=True) == (0, 0, 0)
     assert make.tally(1, (0, 0, 0), chosen=True) == (0, 1, 0)
+
+
+def test_clean_removes_the_compiled_programs(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(make, "ROOT", tmp_path / "checkout")
+    place = make.compiled_programs()
+    if sys.platform != "win32":  # which asks the system, not the environment
+        assert place == programs.root()
+    (place / "jaxlib-1").mkdir(parents=True)
+    (place / "jaxlib-1" / "key.program").touch()
+    (place.parent / "mine").touch()
+    assert make.main(["clean"]) == 0
+    assert not place.exists()
+    assert (place.parent / "mine").exists()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if sys.platform != "win32":
+        assert make.compiled_programs() == programs.root()
 
 
 # ---------------------------------------------------------------- notebooks

@@ -74,6 +74,7 @@ def keep() -> str:
     if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
         return ""
     place = folder()
+    _prune_now_and_then()
     try:
         place.mkdir(parents=True, exist_ok=True)
         _try_to_write(place)
@@ -90,7 +91,6 @@ def keep() -> str:
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    _prune_now_and_then()
     return ""
 
 
@@ -149,6 +149,7 @@ class Programs:
 def _prune_now_and_then() -> None:
     stamp = root() / STAMP
     with contextlib.suppress(OSError):
+        root().mkdir(parents=True, exist_ok=True)
         if not stamp.exists() or not 0 <= time.time() - stamp.stat().st_mtime < PRUNE_EVERY:
             stamp.touch()
             prune(root())
@@ -168,7 +169,7 @@ def prune(top: pathlib.Path, most: int | None = None) -> None:
                 os.unlink(file)
     for place in [entry for entry in top.iterdir() if entry.is_dir()]:
         with contextlib.suppress(OSError):
-            place.rmdir()  # only where it is empty
+            place.rmdir()  # only where it is empty; `put` makes it again
 
 
 def _files(top) -> list[tuple[float, int, str]]:
