@@ -85,9 +85,7 @@ def keep() -> str:
     try:
         _use(place)
     except (ImportError, AttributeError):
-        return (
-            f"Compiled programs are not kept, so each start compiles anew: toysup does not know JAX {jax.__version__}."
-        )
+        return f"{NOT_KEPT}: toysup does not know how JAX {jax.__version__} does it."
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
