@@ -126,7 +126,9 @@ for name in names:
         importlib.import_module(name)
 found = [len(names), changed(), xla_bridge.backends_are_initialized(), toysup.runtime.configured()]
 import toysup.notebook
-print(json.dumps([*found, changed(), toysup.runtime.configured()]))
+found += [changed(), toysup.runtime.configured(), toysup.runtime.started()]
+jax.devices()
+print(json.dumps([*found, toysup.runtime.started()]))
 """
 
 
@@ -134,6 +136,7 @@ def test_importing_every_module_changes_no_setting_and_starts_no_device(tmp_path
     count, changed, started, configured, *then = json.loads(run(QUIET, home=tmp_path))
     assert count > 40
     assert (changed, started, configured) == ([], False, False)
+    assert then[2:] == [False, True]
     # The control: what the notebooks import changes some, and is seen to.
     assert {"jax_num_cpu_devices", "jax_compilation_cache_dir"} <= set(then[0])
     assert then[1]

@@ -471,6 +471,61 @@ def test_processes_and_what_a_lost_one_leaves(small, tmp_path):
     xr.testing.assert_identical(small, sweep(**SMALL, store=tmp_path / "s").load())
 
 
+POOL = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import jax, toysup
+{unguarded}
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=get_context(sys.argv[1]))
+    {before}
+    begun = time.monotonic()
+    try:
+        found = toysup.sweep(n=2, m=1, density=[0.1, 0.2], restarts=1, steps=5, polish=0, chunk=1, executor=pool)
+        print("found", found.sizes["density"])
+    except RuntimeError as error:
+        print(time.monotonic() - begun, error)
+"""
+
+
+def pool(folder, method, before="", unguarded=""):
+    """What a script prints, and its stderr."""
+    (folder / "script.py").write_text(POOL.format(before=before, unguarded=unguarded))
+    environment = os.environ | {"PYTHONPATH": str(helpers.ROOT)}
+    command = [sys.executable, str(folder / "script.py"), method]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("before", ["jax.devices()", "jax.devices(); pool.submit(len, 'abc').result()"])
+def test_processes_forked_after_jax_has_started_are_refused_at_once(before, tmp_path):
+    out, _ = pool(tmp_path, "fork", before)
+    seconds, message = out.split(" ", 1)
+    assert float(seconds) < 20
+    assert "forked after JAX had started" in message
+    assert 'mp_context=multiprocessing.get_context("spawn")' in message
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("before", ["", "pool.submit(len, 'abc').result(); jax.devices()"])
+def test_processes_forked_before_are_fine(before, tmp_path):
+    assert pool(tmp_path, "fork", before)[0] == "found 2\n"
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    unguarded = "if __name__ != '__main__': ProcessPoolExecutor(1, mp_context=get_context('spawn')).submit(len, 'a')"
+    out, err = pool(tmp_path, "spawn", unguarded=unguarded)
+    assert "bootstrapping phase" in err  # what the worker died of
+    assert "was lost with the executor" in out
+    assert '`if __name__ == "__main__":`' in out
+    assert pool(tmp_path, "spawn")[0] == "found 2\n"
+
+
 @pytest.mark.slow
 def test_dask_with_a_worker_killed_in_the_middle(tmp_path, long):
     """A real scheduler and two worker processes on loopback; one is killed while chunks are under way."""

@@ -79,9 +79,7 @@ def keep() -> str:
         place.mkdir(parents=True, exist_ok=True)
         _try_to_write(place)
     except OSError as error:
-        return (
-            f"Compiled programs are not kept, so each start compiles anew: {place} cannot be used ({error.strerror})."
-        )
+        return f"{NOT_KEPT}: {place} cannot be used ({error.strerror})."
     try:
         _use(place)
     except (ImportError, AttributeError):

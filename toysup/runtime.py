@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from functools import partial
 
 import jax
@@ -16,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toysup import programs
 
-_asked = False
+_asked, _forked = False, False
 
 
 def configure() -> tuple[str, ...]:
@@ -38,9 +39,22 @@ def configured() -> bool:
 
 def started() -> bool:
     """Whether JAX has started its devices in this process; its number of devices is fixed from then on."""
-    from jax._src import xla_bridge  # there is no public way to ask without starting them
+    # No public function tells without starting them, and JAX's own takes a lock, which after a fork may be held.
+    return bool(getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", None))
 
-    return xla_bridge.backends_are_initialized()
+
+def forked() -> bool:
+    """Whether this process is a copy of one in which JAX had started: its threads are not here, so JAX would hang."""
+    return _forked
+
+
+def _remember_the_fork() -> None:
+    global _forked
+    _forked = _forked or started()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_remember_the_fork)
 
 
 def _use_all_cores() -> str:
