@@ -35,13 +35,9 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """All rows, in the order in which faults should be mended."""
+    """All rows, in the order in which faults should be mended; numbers are left out where nothing can compute them."""
     found = [*python(), *packages(), *devices()]
-    if found[-1].found.startswith(NO_DEVICE):
-        found += [
-            Row(name, "not tried", False, "see devices") for name in ("precision", "random bits", "reference numbers")
-        ]
-    else:
+    if not found[-1].found.startswith(NO_DEVICE):
         found += [*precision(), *random_bits(), *reference_numbers()]
     return [*found, *kept_programs(), *panels(), *offline_files()]
 
@@ -84,7 +80,7 @@ def devices() -> list[Row]:
     except (RuntimeError, AssertionError) as error:  # JAX raises the second, without a word, where a plugin is missing
         asked = jax.config.jax_platforms or "auto"
         said = f": {str(error).splitlines()[0]:.80}" if str(error) else ""
-        remedy = "unset JAX_PLATFORMS (or set it to cpu), or install what JAX needs for that device: pip install 'jax[cuda13]'"
+        remedy = "unset JAX_PLATFORMS, or install JAX for that device (for instance: pip install 'jax[cuda13]')"
         return [Row("devices", f"{NO_DEVICE} for JAX_PLATFORMS={asked}{said}", False, remedy)]
     kind = found[0].platform
     text = f"{len(found)} x {kind}, {runtime.cores()} cores"
