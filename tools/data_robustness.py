@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import geometry, independent, robust, train
+from toysup import configure, geometry, independent, robust, train
 from toysup.attacks import attack, dedicated
 from toysup.features import sample_active_columns
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "robustness.npz"
 KEY, UNSEEN, STRIKE = jax.random.key(12), jax.random.key(13), jax.random.key(14)

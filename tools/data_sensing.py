@@ -11,7 +11,9 @@ import pathlib
 
 import numpy as np
 
-from toysup import sensing
+from toysup import configure, sensing
+
+configure()
 
 FILE = pathlib.Path(__file__).resolve().parent.parent / "data" / "sensing.npz"
 N, MATRICES = 100, 50
