@@ -117,7 +117,7 @@ def memorise(
 
 @partial(jax.jit, static_argnames=("inputs", "unit", "uniform"))
 def _draw(features, inputs, unit, key, uniform=threefry):
-    x, _ = sample_active_columns(features, inputs, key=key, uniform=uniform)
+    x, _, _ = sample_active_columns(features, inputs, key=key, uniform=uniform)
     return x / jnp.maximum(jnp.linalg.norm(x, axis=0), 1e-12) if unit else x
 
 

@@ -212,10 +212,10 @@ def _losses(W, U, b, x, confidence, present):
 
 def _measure(W, U, b, features, confidence, present):
     """The loss of one model on inputs drawn anew, and its standard error: the empty input is not drawn, but added."""
-    x, empty = sample_active_columns(features, INPUTS, key=jax.random.key(0))
+    x, empty, active = sample_active_columns(features, INPUTS, key=jax.random.key(0))
     nothing = _losses(W, U, b, jnp.zeros((features.n, 1)), confidence, present)[0]
     each = _losses(W, U, b, x, confidence, present)
-    return empty * nothing + (1 - empty) * each.mean(), (1 - empty) * each.std() / INPUTS**0.5
+    return empty * nothing + active * each.mean(), active * each.std() / INPUTS**0.5
 
 
 def mean_divergence(W, b, features: Features, *, confidence=10.0, U=None):
