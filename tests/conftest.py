@@ -12,10 +12,11 @@ import tempfile
 
 import pytest
 
+from tools import make
+
 # Tests compile far more than they run. With these flags a program takes half the time to compile and runs about as
-# fast; the notebooks and the browser are tested without. XLA stops at a flag it does not know, so only where it does.
-KNOWN = importlib.metadata.version("jaxlib").startswith("0.10.")
-QUICK_TO_COMPILE = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false" if KNOWN else ""
+# fast. `make test` runs the notebooks with them too: an arithmetic other than the one their outputs were made with.
+QUICK_TO_COMPILE = make.quick_to_compile(importlib.metadata.version("jaxlib"))
 
 if "TOYSUP_TEST_FOLDER" not in os.environ:
     os.environ["TOYSUP_TEST_FOLDER"] = folder = tempfile.mkdtemp(prefix="toysup-pytest-")
@@ -30,6 +31,11 @@ for name, value in {
     "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "hypothesis"),
 }.items():
     os.environ.setdefault(name, value)
+
+if os.environ.get("TOYSUP_PERTURBED"):  # make test PERTURBED=1
+    import runpy
+
+    runpy.run_path(os.path.join(os.path.dirname(__file__), os.pardir, "tools", "perturb.py"))
 
 from hypothesis import settings  # noqa: E402  (it reads the variable above)
 

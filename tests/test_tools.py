@@ -1,4 +1,4 @@
-"""tools/make.py and tools/notebooks.py: what they say and what they leave, on small temporary things."""
+"""tools/make.py, notebooks.py and digits.py: what they say and what they leave, on small temporary things."""
 
 import ast
 import importlib.util
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import nbformat
 import pytest
 from nbformat import v4
@@ -26,6 +27,7 @@ def load(name: str):
 
 make = load("make")
 notebooks = load("notebooks")
+digits = load("digits")
 
 
 def one_sentence(text: str) -> bool:
@@ -373,3 +375,74 @@ def test_an_unknown_name_lists_what_there_is(tmp_path):
     written(tmp_path, "04_superposition", "1")
     with pytest.raises(notebooks.Refused, match=r"called 07.*04_superposition"):
         notebooks.chosen(["07"], tmp_path)
+
+
+# ---------------------------------------------------------------- digits
+
+
+def stored(folder: Path, name: str, *cells: tuple[str, str]) -> Path:
+    """A notebook whose code cells hold what they printed: pairs (source, text)."""
+    path = folder / f"{name}.ipynb"
+    outputs = [[v4.new_output("stream", name="stdout", text=text)] if text else [] for _, text in cells]
+    made = [v4.new_code_cell(source, outputs=out) for (source, _), out in zip(cells, outputs, strict=True)]
+    nbformat.write(v4.new_notebook(cells=made), path)
+    return path
+
+
+def test_a_changed_digit_is_listed_with_its_cell(tmp_path):
+    flags = "import os; print(len(os.environ.get('XLA_FLAGS', '')) > 0)"
+    path = stored(
+        tmp_path, "01_flags",
+        ("print(0.25)", "0.25\n"), (flags, "False\n"), ("# NBVAL_IGNORE_OUTPUT\n# why: a test\n" + flags, "False\n"),
+    )  # fmt: skip
+    before = path.read_bytes()
+    assert digits.run(path, "devices-1")[1] == []
+    (told,) = digits.run(path, "level-1")[1]
+    assert told.startswith("cell 1 (code cell 2), stdout")
+    assert "-False" in told
+    assert "+True" in told
+    assert path.read_bytes() == before
+
+
+def test_an_error_and_a_word_on_stderr_count_as_changes(tmp_path):
+    path = stored(tmp_path, "01_noisy", ("import sys; print('mind', file=sys.stderr)", ""), ("1 / 0", ""))
+    told = "\n".join(digits.run(path, "stored")[1])
+    assert "wrote to stderr: mind" in told
+    assert "ZeroDivisionError" in told
+
+
+def test_perturbed_starts_differ_by_a_millionth_and_notebooks_do_not_see_it(tmp_path):
+    draw = "import jax\nx = jax.random.normal(jax.random.key(0), (99,))\n"
+    exact = float(getattr(jax.random.normal, "exact", jax.random.normal)(jax.random.key(0), (99,))[0])
+    path = stored(tmp_path, "01_draw", (draw + f"print(1e-9 < abs(x[0] / {exact} - 1) < 1e-5, 'perturb' in dir())", ""))
+    assert "+False False" in "".join(digits.run(path, "stored")[1])
+    seen = ["".join(digits.run(path, f"perturbed-{k}")[1]) for k in (1, 2)]
+    assert all("+True False" in text for text in seen)
+
+
+def test_arithmetics_are_joined_and_unknown_ones_refused():
+    both = digits.environment("level-1+no-fusion+devices-3")
+    assert both["XLA_FLAGS"].split() == make.QUICK_TO_COMPILE.split()
+    assert both["JAX_NUM_CPU_DEVICES"] == "3"
+    with pytest.raises(digits.notebooks.Refused, match=r"called avx9.*avx2"):
+        digits.environment("avx9")
+
+
+def test_every_arithmetic_of_a_full_run_is_another(tmp_path):
+    found = {tuple(sorted(digits.environment(name).items())) for name in digits.ALL}
+    assert len(found) == len(digits.ALL)
+    assert {part for name in digits.ALL for part in name.split("+")} == set(digits.ARITHMETICS) - {"stored", "quick"}
+
+
+def test_notebooks_run_under_another_arithmetic_unless_told(tmp_path):
+    environ = make.test_environ(tmp_path)
+    assert make.notebooks_environ(environ, stored=False)["XLA_FLAGS"] == make.QUICK_TO_COMPILE
+    assert "XLA_FLAGS" not in make.notebooks_environ(environ, stored=True)
+    assert make.quick_to_compile("0.99.1") == ""
+
+
+def test_perturbed_tests_say_so_to_kernels_and_to_pytest(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOYSUP_PERTURBED", "7")
+    assert "TOYSUP_PERTURBED" not in make.test_environ(tmp_path)
+    assert make.test_environ(tmp_path, 2)["TOYSUP_PERTURBED"] == "2"
+    assert "perturb.py" in (tmp_path / "ipython/profile_default/startup/perturb.py").read_text(encoding="utf-8")

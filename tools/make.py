@@ -1,4 +1,4 @@
-"""The commands of the project: lab, test, notebooks, bench, lock, setup, clean.
+"""The commands of the project: lab, test, notebooks, digits, bench, lock, setup, clean.
 
 `make lab` calls this file; `python tools/make.py lab` (Windows: `py tools/make.py lab`) does the same
 without make. Standard library only, and syntax of Python 3.8, so that an old Python can say that it is.
@@ -26,6 +26,7 @@ LAB_LOCK, TEST_LOCK = "requirements.lock", "requirements-test.lock"
 START_PAGE = "notebooks/00_start_here.ipynb"
 OLDEST_PYTHON = (3, 11)
 DISK_GB = 2.5
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
 
 
 class Stop(Exception):
@@ -321,8 +322,11 @@ def find_chromium():
     return next((path for path in found if path), None)
 
 
-def test_environ(scratch):
-    """The same JAX and Jupyter for every run of the tests, whatever the shell and the home folder say."""
+def test_environ(scratch, perturbed=0):  # noqa: PT028  (no test of its own)
+    """The same JAX and Jupyter for every run of the tests, whatever the shell and the home folder say.
+
+    perturbed: a seed with which all random starts are perturbed (tools/perturb.py); 0 leaves them alone.
+    """
     environ = clean_environ(
         IPYTHONDIR=str(scratch / "ipython"),
         JUPYTER_CONFIG_DIR=str(scratch / "jupyter"),
@@ -333,7 +337,30 @@ def test_environ(scratch):
         if (name.startswith("JAX_") and name != "JAX_COMPILATION_CACHE_DIR") or name == "XLA_FLAGS":
             del environ[name]
     environ["JAX_PLATFORMS"] = "cpu"
+    environ.pop("TOYSUP_PERTURBED", None)
+    if perturbed:
+        environ["TOYSUP_PERTURBED"] = str(perturbed)
+        perturb_kernels(scratch / "ipython")
     return environ
+
+
+def perturb_kernels(ipython):
+    """Let kernels with this IPYTHONDIR run tools/perturb.py when they start; it does what TOYSUP_PERTURBED says."""
+    startup = ipython / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    code = "import runpy; runpy.run_path({!r})\n".format(str(ROOT / "tools" / "perturb.py"))
+    (startup / "perturb.py").write_text(code, encoding="utf-8")
+
+
+def notebooks_environ(environ, stored):
+    """Notebooks run under another arithmetic than the stored one: it tests that their digits do not depend on it."""
+    locked = re.search(r"^jaxlib==([\d.]+)", (ROOT / TEST_LOCK).read_text(encoding="utf-8"), re.MULTILINE)
+    return environ if stored else dict(environ, XLA_FLAGS=quick_to_compile(locked[1]))
+
+
+def quick_to_compile(jaxlib):
+    """XLA's flags with which programs take half the time to compile; XLA stops at a flag it does not know."""
+    return QUICK_TO_COMPILE if jaxlib.startswith("0.10.") else ""
 
 
 def read_junit(path):
@@ -411,11 +438,12 @@ def test(options, extra):
     chromium = find_chromium()
     rows = []
     with tempfile.TemporaryDirectory(prefix="toysup-test-") as folder:
-        environ = test_environ(Path(folder))
+        environ = test_environ(Path(folder), options.perturbed)
         if chromium:
             environ["CHROME"] = chromium
         for step in test_steps(str(venv_python(ROOT)), options.lax, chromium, extra):
-            rows.append((step[0], *run_step(step, Path(folder), environ, bool(extra))))
+            under = notebooks_environ(environ, options.stored) if step[0] == "notebooks" else environ
+            rows.append((step[0], *run_step(step, Path(folder), under, bool(extra))))
     print("\n{:<11}{:<9}{:>7}{:>8}{:>9}{:>8}".format("step", "", "passed", "failed", "skipped", "time"))
     for name, status, counts, seconds, note in rows:
         print("{:<11}{:<9}{:>7}{:>8}{:>9}{:>6.0f} s  {}".format(name, status, *counts, seconds, note))
@@ -453,6 +481,14 @@ def notebooks(options, extra):
     setup(ROOT, TEST_LOCK)
     command = [str(venv_python(ROOT)), "tools/notebooks.py", *options.names, *extra]
     with tempfile.TemporaryDirectory(prefix="toysup-notebooks-") as folder:
+        return subprocess.run(command, cwd=str(ROOT), env=test_environ(Path(folder))).returncode
+
+
+def digits(options, extra):
+    """Run the notebooks under other arithmetics: nothing that they print may change."""
+    setup(ROOT, TEST_LOCK)
+    command = [str(venv_python(ROOT)), "tools/digits.py", *options.names, "--under", *options.under.split(), *extra]
+    with tempfile.TemporaryDirectory(prefix="toysup-digits-") as folder:
         return subprocess.run(command, cwd=str(ROOT), env=test_environ(Path(folder))).returncode
 
 
@@ -524,10 +560,18 @@ def parser():
     one.set_defaults(run=lab)
     one = targets.add_parser("test", help="everything that CI checks; other arguments go to pytest")
     one.add_argument("--lax", action="store_true", help="run the notebooks without comparing their outputs")
+    one.add_argument("--stored", action="store_true", help="run the notebooks under the arithmetic of their outputs")
+    one.add_argument("--perturbed", type=int, default=0, metavar="SEED", help="perturb all random starts by 1e-6")
     one.set_defaults(run=test)
     one = targets.add_parser("notebooks", help="execute, normalise and save the notebooks: all, or those named")
     one.add_argument("names", nargs="*", help="such as 04_superposition")
     one.set_defaults(run=notebooks)
+    one = targets.add_parser("digits", help="run the notebooks under other arithmetics and list what they print anew")
+    one.add_argument("names", nargs="*", help="such as 04_superposition")
+    one.add_argument(
+        "--under", default="all", help="arithmetics, separated by blanks; tools/digits.py --list names them"
+    )
+    one.set_defaults(run=digits)
     one = targets.add_parser("bench", help="measure the speed, beside PyTorch; other arguments go to benchmarks")
     one.add_argument("--no-torch", dest="torch", action="store_false", help="neither fetch nor run PyTorch")
     one.set_defaults(run=bench)
