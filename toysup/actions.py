@@ -23,7 +23,7 @@ from toysup import check
 from toysup.correlation import pairs
 from toysup.features import Features, combination_probability, combinations, lowbias, sample_columns
 from toysup.optimise import adam, bfgs
-from toysup.restarts import from_every_start, pick
+from toysup.restarts import best, from_every_start, reached, refuse_divergence
 from toysup.runtime import over_models
 from toysup.softmax import divergence
 
@@ -110,13 +110,11 @@ class ActionFit:
     @property
     def reached(self) -> jax.Array:
         """How many restarts came within 1 % of the lowest loss of their model (or 1e-5, where it is 0), (...)."""
-        low = self.loss.min(-1, keepdims=True)
-        return jnp.sum(self.loss <= low + REACHED * jnp.abs(low) + 1e-5, -1)
+        return reached(self.loss, REACHED, 1e-5)
 
     def best(self) -> ActionFit:
         """The restart of the lowest loss of each model, without the restarts axis."""
-        W, U, b, loss = pick(jnp.argmin(self.loss, -1), (self.W, self.U, self.b, self.loss))
-        return dataclasses.replace(self, W=W, U=U, b=b, loss=loss)
+        return best(self, len(self.features.shape), ("W", "U", "b"))
 
 
 def train(
@@ -157,8 +155,9 @@ def train(
     models = (jax.tree.map(lambda q: q.reshape(-1, *q.shape[-2:]), features.broadcast_to(shape)), flat(rho), flat(sure))
     how = {"m": m, "readout": readout, "restarts": restarts, "steps": steps, "drawn": drawn}
     found = over_models(_train, math.prod(shape) * restarts, models, key, **how)
-    found = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
-    return ActionFit(*found, features, readout)
+    found = [a.reshape(*shape, restarts, *a.shape[1:]) for a in found]
+    refuse_divergence(found[-1], DRAWN_RATE if drawn else RATE)
+    return ActionFit(*found, features.broadcast_to(shape), readout)
 
 
 def _train(models, key, *, m, readout, restarts, steps, drawn):
