@@ -259,6 +259,15 @@ def test_the_sampled_loss_agrees_with_the_exact_one_within_its_standard_error():
     assert abs(scores.mean()) < 0.5
 
 
+@pytest.mark.parametrize("samples", [700, 1500, 2049])
+def test_any_number_of_samples_may_be_asked_for(samples):
+    """The error falls as one over the square root of what was drawn: as measured over 400 draws, within 15 %."""
+    W, b = random_parameters(5, 2, 1.0, 1)
+    draw = lambda k: losses.sampled_loss(W, b, toysup.independent(0.3, 5), jnp.ones(5), READOUTS["relu"], k, samples)
+    mean, error = jax.jit(jax.vmap(draw))(jax.random.split(KEY, 400))
+    assert float(mean.std() / error.mean()) == pytest.approx(1, abs=0.15)
+
+
 def test_where_lines_do_not_fit_the_loss_is_sampled_from_one_draw():
     """15 dimensions for 15 features, W = 1: nothing is lost; dropped features cost E[x²] = p/3."""
     features = toysup.independent(0.1, 15)

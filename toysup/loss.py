@@ -222,15 +222,17 @@ def sampled_loss(W, b, features: Features, importance, readout: Readout, key, sa
     """The mean loss of one model over drawn inputs, and the standard error of that mean: two scalars.
 
     Inputs without any active feature are not drawn: what they cost is known, and so is how often they come.
+    samples: how many to draw at least; more by up to one for each thousand, in rounds of equal size.
     """
-    size = min(samples, 2**10)
+    rounds = -(-samples // 2**10)
+    size = -(-samples // rounds)
 
     def one(_, k):
         each = _stratified(W, b, features, importance, readout, k, size, threefry)
         return None, (each.mean(), each.std())
 
-    _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, samples // size))
-    return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / samples)
+    _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, rounds))
+    return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / (rounds * size))
 
 
 def stratified_loss(W, b, features: Features, importance, readout: Readout, key, batch: int, uniform=threefry):
