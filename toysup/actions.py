@@ -184,7 +184,7 @@ def _train(models, key, *, m, readout, restarts, steps, drawn):
 
 def _start(key, m, n):
     first, second = jax.random.split(key)
-    draw = lambda k, *shape: jax.random.normal(k, shape, check.dtype()) / (2 * m) ** 0.5
+    draw = lambda k, *shape: jax.random.normal(k, shape, jnp.float32).astype(check.dtype()) / (2 * m) ** 0.5
     return draw(first, m, n), draw(second, n, m), jnp.zeros(n, check.dtype())
 
 
@@ -205,7 +205,9 @@ def _nodes(features, nodes):
     """Gauss nodes in every set of active features: x (n, nodes) and their weights at these probabilities."""
     x, weight, which = _grid(features.probabilities[0].shape[-2], nodes)
     _, picks = combinations(features)
-    return jnp.asarray(x, check.dtype()), combination_probability(features, picks)[which] * weight
+    return jnp.asarray(x, check.dtype()), combination_probability(features, picks)[which] * jnp.asarray(
+        weight, check.dtype()
+    )
 
 
 @lru_cache(maxsize=8)
@@ -220,7 +222,7 @@ def _grid(sets: int, nodes):
         xs[-1][:, on] = every((t + 1) / 2)
         weights.append(every(w / 2).prod(1))
     which = np.repeat(np.arange(len(active)), [len(w) for w in weights])
-    return np.concatenate(xs).T, np.concatenate(weights).astype(np.float32), which
+    return np.concatenate(xs).T, np.concatenate(weights), which
 
 
 def _every(k: int, values):

@@ -228,7 +228,9 @@ def _initial(restarts, m, n, outputs, start, key):
     """Random starts (W1, c, W2, b); restart r depends on the key and r alone."""
     size, sign = STARTS[start]
     keys = jax.vmap(lambda r: jax.random.split(jax.random.fold_in(key, r)))(jnp.arange(restarts))
-    normal = lambda k, shape: size * jax.vmap(lambda one: jax.random.normal(one, shape, check.dtype()))(k)
+    normal = lambda k, shape: (
+        size * jax.vmap(lambda one: jax.random.normal(one, shape, jnp.float32))(k).astype(check.dtype())
+    )
     zeros = lambda k: jnp.zeros((restarts, k), check.dtype())
     return normal(keys[:, 0], (m, n)), zeros(m), sign(normal(keys[:, 1], (outputs, m))), zeros(outputs)
 
