@@ -112,7 +112,7 @@ def test_regularisation_as_such_does_not_align(penalised):
     confirm(
         "02-weight-decay",
         error_of_mean(basis.alignment(penalised["decay"]))[0],
-        error_of_mean(basis.alignment(penalised["none"]))[0],
+        error_of_mean(basis.alignment(penalised["l1"]))[0],
     )
 
 
