@@ -79,7 +79,9 @@ def by_linear_programme(e, m, degree=14):
 
 @pytest.mark.parametrize(("m", "e"), [(3, 0.4), (4, 0.5), (8, 0.5), (8, 0.37), (12, 0.5), (16, 0.5), (24, 0.45)])
 def test_levenshteins_bound_is_what_linear_programmes_find(m, e):
-    assert coherence.most_by_levenshtein(e, m) == pytest.approx(by_linear_programme(e, m), rel=2e-3)
+    """Its polynomials are the best of their degree; those of degree 28 gain a percent at most."""
+    programme = by_linear_programme(e, m)
+    assert programme * (1 - 1e-4) <= coherence.most_by_levenshtein(e, m) < 1.012 * programme
 
 
 @pytest.mark.parametrize(("m", "n", "e"), [(3, 6, 0.2**0.5), (7, 28, 1 / 3), (8, 120, 0.5), (23, 2300, 1 / 3)])

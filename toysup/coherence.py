@@ -76,7 +76,7 @@ def least_by_johnson_lindenstrauss(overlap, m: int):
 
 
 def most_by_levenshtein(overlap: float, m: int) -> float:
-    """More directions than this do not fit: Levenshtein's bound for lines, the best of a family of linear programmes.
+    """More directions than this do not fit: Levenshtein's bound for lines, from the best polynomials of their degree.
 
     With G_j the Gegenbauer polynomials of m dimensions (1 at 1), h_j the dimension of the harmonic polynomials of
     degree j, and sums over j = d - 2, d - 4, ...: N <= Σ h_j - Σ h_j G_j(ε) / G_d(ε), for the first d from 2 on at
