@@ -80,7 +80,7 @@ def test_the_constants_of_exponential_growth():
     assert (round(caps, 3), round(most, 3)) == (0.144, 0.278)
     for m in (400, 1600):
         assert caps < np.log(coherence.least_by_volume(0.5, m)) / m < caps + 3 / m**0.9
-        assert most < np.log(coherence.most_by_levenshtein(0.5, m)) / m < most + 8 / m**0.9
+        assert most < np.log(coherence.most_by_levenshtein(0.5, m)) / m < most + 3 / m ** (2 / 3)
 
 
 def test_welch_is_met_by_directions_that_pushed_each_other_apart():
