@@ -9,15 +9,15 @@ ANSWERS = {  # worked out by hand
     "fair_share": 0.25,
     "third_digit": 1 / 10101,
     "span_of_differences": 34,
+    "slanted_part": 0.5,
     "turned_purity": 3**0.5 / (3**0.5 + 1),
-    "mirrored_loss": 0.3,
     "most_monosemantic": 3,
     "partner_correlation": 0.4 / 0.8,
     "merged_triple": 0.3 * 2 / 12,
     "free_dimensions": 3 * 2,
     "typical_cosine": 400,
-    "welch_28_in_7": 1 / 3,
-    "dimensions_needed": 167.1,  # τ = 1.159 solves 0.05 τ = 0.95 (φ(τ) - τ Φ(-τ)); then the formula of the notebook
+    "distortion_for_overlap": 0.2,
+    "dimensions_needed": 209.8,  # τ = 0.988 solves 0.07 τ = 0.93 (φ(τ) - τ Φ(-τ)); then the formula of the notebook
     "antipodal_loss": 2 * 0.2**2 / 6,
     "pentagon_dimensionality": 0.4,
     "misread_pairs": 14,
