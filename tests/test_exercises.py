@@ -52,7 +52,7 @@ ANSWERS = {  # worked out by hand
     "half_learned": 13.815510 / 0.16,
     "saddle_index": 5,
     "longer_pause": 2.302585 * (15 - 1 / (4 * (0.05 / 3 + 0.12))) / 0.5,
-    "dna_floor": 41.3813 / 28.5,
+    "short_lines_floor": (9 * np.log(4) + np.log(3)) / 10,
     "heptagon_of_samples": 0.285714,
     "features_never_seen": 28.4734,  # 200 · 0.97**64
     "shrunk_without_gradient": 0.0497871,  # exp(-3)
