@@ -487,8 +487,7 @@ def notebooks(options, extra):
 def digits(options, extra):
     """Run the notebooks under other arithmetics: nothing that they print may change."""
     setup(ROOT, TEST_LOCK)
-    under = ["--under", *options.under.split()] if options.under else []
-    command = [str(venv_python(ROOT)), "tools/digits.py", *options.names, *under, *extra]
+    command = [str(venv_python(ROOT)), "tools/digits.py", *options.names, "--under", *options.under.split(), *extra]
     with tempfile.TemporaryDirectory(prefix="toysup-digits-") as folder:
         return subprocess.run(command, cwd=str(ROOT), env=test_environ(Path(folder))).returncode
 
@@ -569,7 +568,9 @@ def parser():
     one.set_defaults(run=notebooks)
     one = targets.add_parser("digits", help="run the notebooks under other arithmetics and list what they print anew")
     one.add_argument("names", nargs="*", help="such as 04_superposition")
-    one.add_argument("--under", default="", help="arithmetics, separated by blanks; tools/digits.py --list names them")
+    one.add_argument(
+        "--under", default="all", help="arithmetics, separated by blanks; tools/digits.py --list names them"
+    )
     one.set_defaults(run=digits)
     one = targets.add_parser("bench", help="measure the speed, beside PyTorch; other arguments go to benchmarks")
     one.add_argument("--no-torch", dest="torch", action="store_false", help="neither fetch nor run PyTorch")
