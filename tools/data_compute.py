@@ -27,7 +27,6 @@ LARGE_RATES = np.array([0.01, 0.003, 0.001])
 LARGE_BUDGET = {"n": 100, "m": 40, "restarts": 1, "steps": 10000, "batch": 256}  # for each start and rate
 ANDS = np.array([0.5, 0.3, 0.2, 0.1, 0.05, 0.02])
 WIDTHS = (4, 8, 12, 16, 20)
-AND_RATES = (0.02, 0.005)
 CROSS = np.array([0.5, 0.3, 0.1, 0.05, 0.02])  # 8 features, 4 neurons: both tasks with both readouts
 CROSS_RATES = (0.01, 0.003, 0.001)
 CROSS_MODELS = MODELS | {"both": {"readout": "relu"}, "linear hidden": {"activation": "linear", "readout": "relu"}}
@@ -47,7 +46,7 @@ def absolute(p: float, decay: float, model: str = "both", n: int = 20, m: int = 
 
 def ands(p: float, m: int, n: int = 8, **more):
     """All ANDs of n binary features through m hidden units and a linear readout: the ComputeFit of all restarts."""
-    settings = {"task": "and", "restarts": 8, "steps": 6000, "learning_rate": 0.02, "start": "symmetric"}
+    settings = {"task": "and", "restarts": 8, "steps": 4000, "learning_rate": 0.02, "start": "symmetric"}
     return compute.train_compute(independent(p, n=n), m, key=KEY, **settings | more)
 
 
@@ -95,8 +94,7 @@ def large_tables():
 
 def and_tables():
     """All ANDs of eight features with a linear readout, (widths, densities)."""
-    found = [[lowest(ands(p, m, learning_rate=rate) for rate in AND_RATES) for p in ANDS] for m in WIDTHS]
-    yield "and loss", np.array(found)
+    yield "and loss", np.array([[ands(p, m).best().loss for p in ANDS] for m in WIDTHS])
 
 
 def cross_tables():
