@@ -85,21 +85,21 @@ def crowds() -> dict[str, np.ndarray]:
 
 
 def many(W) -> dict[str, np.ndarray]:
-    """Two sets of ten friends with as many latents for each input as features are active, (fields, K, widths, seeds)."""
+    """Two sets of ten friends, as many latents for each input as features are active: (fields, K, widths, seeds)."""
     source = recovery.source("ten friends, twice", W)
     return {"many": np.concatenate([scores(source, "topk", k, (20, 40)) for k in MANY], 1)}
 
 
 def by_inference(W) -> dict[str, np.ndarray]:
     """Dictionaries of the square antiprism learned with exact inference: (`EXACT_SCORES`, weights, widths, seeds)."""
-    h, unseen, true = _inputs("antiprism", W)
+    h, unseen, true = inputs("antiprism", W)
     read = lambda card: [getattr(card, name) for name in EXACT_SCORES]
     one = lambda width, weight: recovery.by_inference(h, unseen, true, width, weight, seeds=SEEDS, key=KEY)[1]
     table = [[read(one(width, weight)) for width in EXACT["widths"]] for weight in EXACT["weights"]]
     return {"exact": np.moveaxis(np.array(table, np.float32), 2, 0)}
 
 
-def _inputs(name, W):
+def inputs(name, W):
     """Inputs to learn from, others to score on, and the true directions."""
     source = recovery.source(name, W)
     h, unseen = (recovery.activations(source, n, key=k) for n, k in ((1024, KEY), (8192, jax.random.key(15))))
@@ -112,7 +112,7 @@ def amortisation(W, weights=GAP_WEIGHTS, *, seeds: int = SEEDS) -> dict[str, np.
 
 
 def _costs(W, weight, seeds):
-    source, (h, unseen, true) = recovery.source("pentagon", W), _inputs("pentagon", W)
+    source, (h, unseen, true) = recovery.source("pentagon", W), inputs("pentagon", W)
     models = autoencoder.train(
         source, 5, sparsity=weight, seeds=seeds, steps=STEPS, batch=BATCH, learning_rate=RATE, dead="resample", key=KEY,
     )  # fmt: skip
@@ -120,7 +120,13 @@ def _costs(W, weight, seeds):
     lowest = autoencoder.dictionary(autoencoder.pick(models, int(card.objective.argmin())))
     solved = lambda D: exact.cost(D, unseen, exact.infer(D, unseen, weight).a, weight)
     learned = recovery.by_inference(h, unseen, true, 5, weight, seeds=seeds, key=KEY)[1]
-    costs = solved(true), encoded(true, h, unseen, weight), solved(lowest), card.objective.min(), learned.objective.min()
+    costs = (
+        solved(true),
+        encoded(true, h, unseen, weight),
+        solved(lowest),
+        card.objective.min(),
+        learned.objective.min(),
+    )
     shares = [getattr(c, name).mean() for name in ("recovered", "explained") for c in (card, learned)]
     return *costs, *shares
 

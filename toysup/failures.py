@@ -102,9 +102,9 @@ class Card(NamedTuple):
     l0: active latents per input. explained: variance. shrinkage: Σ h'·h / Σ |h|², 1 is right. dead: share of latents
     that are never active. f1: of each feature's best latent, the mean over features. recovered: share of features with
     a latent of their own, cosine above `FOUND`. absorption: how much more often the parents' latents are silent beside
-    a child than alone. dimming: how much less of the parents' strengths they report there. inherited, mixing: how far the
-    latents of children lean towards their parent, and those of a pair towards the partner, in cosines. splitting: F1
-    that a parent gains when up to 1 + CHILDREN latents may report it together.
+    a child than alone. dimming: how much less of the parents' strengths they report there. inherited, mixing: how far
+    the latents of children lean towards their parent, and those of a pair towards the partner, in cosines. splitting:
+    F1 that a parent gains when up to 1 + CHILDREN latents may report it together.
     """
 
     l0: np.ndarray

@@ -1,8 +1,8 @@
 """Exact inference: the latents that a penalty asks for, found for each input by a solver instead of an encoder.
 
-For a dictionary D (latents, d) and an input h the problem is min |h - a D|² + λ Σ a over a ≥ 0, a non-negative Lasso. It is
-convex, so a solver finds its minimum and can prove it; an encoder answers with one matrix and a ReLU and may not reach
-it. What it misses is its amortisation gap. Source of the term: O'Neill, Gumran & Klindt 2025 (read by abstract).
+For a dictionary D (latents, d) and an input h the problem is min |h - a D|² + λ Σ a over a ≥ 0, a non-negative Lasso.
+It is convex, so a solver finds its minimum and can prove it; an encoder answers with one matrix and a ReLU and may not
+reach it. What it misses is its amortisation gap. Source of the term: O'Neill, Gumran & Klindt 2025 (read by abstract).
 """
 
 from __future__ import annotations

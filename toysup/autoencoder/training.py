@@ -68,9 +68,10 @@ def train(
         (inputs are scaled to a mean squared distance of 1 from their mean). width: scalar or (...), how many of the
         latents are used (default: all); sizes differ within one program. seeds: random starts for each.
     steps, learning_rate: of Adam, whose rate falls to 0 as a cosine. batch: inputs per step.
-    dead: what is done about latents that are never active: "none", "resample" (start again at what is left of
-        inputs that are rebuilt badly), "restart" (at those inputs themselves, as Bricken et al. 2023 do), "auxiliary" (Gao et al. 2024: those silent on a tenth of the inputs learn the
-        residual until they fire), "both".
+    dead: what is done about latents that are never active: "none", "resample" (start again at what is left of inputs
+        that are rebuilt badly), "restart" (at those inputs themselves, as Bricken et al. 2023 do), "auxiliary" (Gao et
+        al. 2024: those silent on a tenth of the inputs learn the residual until they fire), "both" (the first and the
+        last).
     frozen: keep the random dictionary and train only the rest: the baseline of a table.
     bandwidth: of jumprelu's smoothed step, and its first threshold, in units of the inputs' spread.
     key: a JAX random key.
