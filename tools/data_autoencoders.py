@@ -10,7 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import autoencoder, independent, recovery
+from toysup import autoencoder, configure, independent, recovery
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "autoencoders_on_toys.npz"
 SEEDS, STEPS, BATCH, RATE = 20, 800, 256, 0.01

@@ -18,6 +18,8 @@ import numpy as np
 import toysup
 from toysup import geometry, packing
 
+toysup.configure()
+
 FILE = Path(__file__).resolve().parent.parent / "data" / "geometry.npz"
 INVERSE = np.geomspace(1.1, 20.0, 20).round(2)  # 1/p
 N, M, RESTARTS = 400, 30, 2

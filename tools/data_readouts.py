@@ -11,7 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import independent, softmax, train
+from toysup import configure, independent, softmax, train
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "readouts.npz"
 KEY = jax.random.key(10)

@@ -14,8 +14,10 @@ import pathlib
 import jax
 import numpy as np
 
-from toysup import coherence, sample, sensing
+from toysup import coherence, configure, sample, sensing
 from toysup.features import independent
+
+configure()
 
 FILE = pathlib.Path(__file__).resolve().parent.parent / "data" / "sensing.npz"
 N, MATRICES = 100, 50

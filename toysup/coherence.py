@@ -262,7 +262,7 @@ def spread(m: int, n: int, *, restarts: int = 8, steps: int = 150, rate: float =
     restarts, steps = check.count("restarts", restarts), check.count("steps", steps)
     rate = check.positive("rate", rate, most=1.0)
     found = _spread(check.key(key), m, n, rate, rows=rows, columns=columns, restarts=restarts, steps=steps)
-    W = np.asarray(found, float)[:, :m, :n]
+    W = np.array(found, float)[:, :m, :n]  # a copy: what JAX hands out cannot be written to
     W /= np.linalg.norm(W, axis=-2, keepdims=True)
     reached = coherence(W)
     order = np.argsort(reached, kind="stable")
@@ -273,7 +273,7 @@ def spread(m: int, n: int, *, restarts: int = 8, steps: int = 150, rate: float =
 def _spread(key, m, n, rate, *, rows, columns, restarts, steps):
     used = (jnp.arange(rows) < m)[:, None]
     pairs = jnp.triu(jnp.ones((columns, columns), bool), 1) & (jnp.arange(columns) < n)
-    start = jax.random.normal(key, (restarts, rows, columns))
+    start = jax.random.normal(key, (restarts, rows, columns), jnp.float32).astype(check.dtype())
 
     def unit(W):
         W = jnp.where(used, W, 0.0)

@@ -53,10 +53,10 @@ def crowd(n: int, m: int, density: float, *, key) -> training.Hidden:
     if n < m:
         raise ValueError(f"n must be at least m={m}, got {n}")
     if n == m:
-        W = np.linalg.qr(np.asarray(jax.random.normal(key, (m, m)), np.float64))[0]
+        W = np.linalg.qr(np.asarray(jax.random.normal(key, (m, m), jnp.float32), np.float64))[0]
     else:
         W = np.asarray(coherence.spread(m, n, restarts=1, key=key).W[0])
-    return training.Hidden(independent(density, n), jnp.asarray(W, jnp.float32))
+    return training.Hidden(independent(density, n), jnp.asarray(W, check.dtype()))
 
 
 def activations(source: training.Hidden, inputs: int = 8192, *, key) -> np.ndarray:

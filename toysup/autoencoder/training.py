@@ -77,9 +77,11 @@ def train(
     check.room(f"{latents} latents for {int(np.prod(shape)) * seeds} autoencoders", 16 * batch * latents * seeds)
     source = check_source(source)  # the last check: it moves the inputs to the device
     each = [np.broadcast_to(a, shape).ravel().repeat(seeds) for a in (sparsity, width)]
+    used = latents if (width == latents).all() else None
     models = over_models(
-        _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
-        latents=latents, variant=variant, seeds=seeds, steps=steps, batch=batch, dead=dead, frozen=bool(frozen),
+        _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, check.dtype()), key,
+        latents=latents, variant=variant, used=used, seeds=seeds, steps=steps, batch=batch, dead=dead,
+        frozen=bool(frozen),
     )  # fmt: skip
     return jax.tree.map(lambda a: a.reshape(*shape, seeds, *a.shape[1:]), models)
 
@@ -93,11 +95,11 @@ def check_source(source):
             raise ValueError(f"Hidden needs W (m, {source.features.n}) and features without batch axes; got {W.shape}")
         if np.abs(W).max() < LEAST_SPREAD:
             raise ValueError("W of Hidden is 0: there is nothing to explain")
-        return Hidden(source.features, jnp.asarray(W, jnp.float32))
+        return Hidden(source.features, jnp.asarray(W, check.dtype()))
     rows = check.numbers("source", source, MOST_ACTIVATION)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"source must have shape (inputs, d) with at least two inputs, got {rows.shape}")
-    rows = rows.astype(np.float32)
+    rows = rows.astype(check.dtype())
     if np.ptp(rows, axis=0).max() < LEAST_SPREAD:
         raise ValueError("source is the same input again and again: there is nothing to explain")
     return jnp.asarray(rows)
@@ -108,7 +110,7 @@ def _sparsity(variant, sparsity, latents):
     if (sparsity < 0).any() or (variant in COUNTED and ((sparsity < 1) | (sparsity > latents)).any()):
         allowed = f"between 1 and {latents}, a number of latents" if variant in COUNTED else "not negative, a weight"
         raise ValueError(f"sparsity of {variant} must be {allowed}; got {np.min(sparsity):g} to {np.max(sparsity):g}")
-    return np.asarray(sparsity, np.float32)
+    return np.asarray(sparsity, check.dtype())
 
 
 def _width(width, latents):
@@ -121,7 +123,7 @@ def _width(width, latents):
 # ------------------------------------------------------------------------------------------ the program
 
 
-def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps, batch, dead, frozen):
+def _train(source, sparsity, width, rate, key, *, latents, variant, used, seeds, steps, batch, dead, frozen):
     start_key, data_key, scale_key = jax.random.split(key, 3)
     sample = draw(source, SCALE_SAMPLE, scale_key)
     mean = sample.mean(0)
@@ -134,7 +136,7 @@ def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps
         model = dataclasses.replace(model, c=mean / scale)
         inputs = lambda key: draw(source, batch, key) / scale
         alive = jnp.arange(latents) < width
-        model = _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, data_key)
+        model = _fit(model, inputs, sparsity, alive, used, rate, steps, dead, frozen, data_key)
         return _unscaled(model, scale, alive)
 
     return one, (sparsity, width, which), (source, mean, scale, rate), 4
@@ -147,7 +149,7 @@ def draw(source, batch: int, key) -> jax.Array:
     return source[jax.random.randint(key, (batch,), 0, len(source))]
 
 
-def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
+def _fit(model, inputs, sparsity, alive, used, rate, steps, dead, frozen, key):
     """Rounds of Adam; between them dead latents may start again."""
     rule, per_round = optax.scale_by_adam(b1=0.9, b2=0.999), -(-steps // ROUNDS)
     counted = model.variant in COUNTED
@@ -156,7 +158,8 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
         model, state, active, quiet = carry
         weight = sparsity if counted else sparsity * jnp.minimum(1.0, (t + 1) / (WARM_UP * steps))
         idle = alive & (quiet >= per_round)  # for the auxiliary loss; a latent leaves it as soon as it fires
-        slope, (fires, cut) = _slope(model, inputs(jax.random.fold_in(key, t)), weight, alive, idle, dead, frozen)
+        h = inputs(jax.random.fold_in(key, t))
+        slope, (fires, cut) = _slope(model, h, weight, alive, used, idle, dead, frozen)
         update, state = rule.update(slope, state)
         size = rate * (1 + jnp.cos(jnp.pi * jnp.minimum(t / steps, 1.0))) / 2
         model = optax.apply_updates(model, jax.tree.map(lambda u: -size * u, update))
@@ -180,9 +183,9 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
     return jax.lax.scan(a_round, carry, jnp.arange(ROUNDS))[0][0]
 
 
-def _slope(model, h, weight, alive, idle, dead, frozen):
+def _slope(model, h, weight, alive, used, idle, dead, frozen):
     def objective(model):
-        value, (a, residual, cut) = loss(model, h, weight, alive)
+        value, (a, residual, cut) = loss(model, h, weight, alive, used)
         if dead in ("auxiliary", "both"):
             value = value + auxiliary(model, h, residual, idle)
         return value, ((a > 0).mean(0), cut)

@@ -219,11 +219,12 @@ _step.defvjp(lambda pre, t: (_step(pre, t), (pre, t)), _step_back)
 # ------------------------------------------------------------------------------------------ the loss
 
 
-def loss(model: Autoencoder, h, sparsity, alive):
+def loss(model: Autoencoder, h, sparsity, alive, used: int | None = None):
     """The training loss of one model: squared error summed over d, and what the variant adds; a mean over inputs.
 
     h: (batch, d). sparsity: the penalty's weight, or the number of latents. alive: (latents,) 0 for latents that the
-    width masks away. Returns (loss, (latents (batch, latents), residual (batch, d), cut)).
+    width masks away. used: how many it leaves, where that is known before anything is compiled.
+    Returns (loss, (latents (batch, latents), residual (batch, d), cut)).
     """
     pre = jnp.where(alive, preactivations(model, h), -1.0)
     parts = VARIANTS[model.variant](model, pre, sparsity)
@@ -232,7 +233,7 @@ def loss(model: Autoencoder, h, sparsity, alive):
     if model.variant == "gated":
         value = value + _gate_loss(model, pre, h)
     if model.variant == "matryoshka":
-        value = value + _prefix_losses(model, parts.a, h)
+        value = value + _prefix_losses(model, parts.a, h, alive.sum() if used is None else used)
     return value.mean(), (parts.a, residual, parts.cut)
 
 
@@ -242,12 +243,16 @@ def _gate_loss(model, pre, h):
     return jnp.sum((h - jax.nn.relu(pre) @ frozen - jax.lax.stop_gradient(model.c)) ** 2, -1)
 
 
-def _prefix_losses(model, a, h):
-    """The errors of reconstructions from the first latents alone, for each prefix but the whole."""
+def _prefix_losses(model, a, h, used):
+    """The errors of reconstructions from the first latents alone, for each prefix of those used but the whole."""
     total, D = 0.0, dictionary(model)
     for share in PREFIXES[:-1]:
-        size = max(1, int(share * a.shape[-1]))
-        total = total + jnp.sum((h - a[:, :size] @ D[:size] - model.c) ** 2, -1)
+        if isinstance(used, int):
+            size = max(1, int(share * used))
+            part = a[:, :size] @ D[:size]
+        else:  # widths differ within the program
+            part = jnp.where(jnp.arange(len(D)) < jnp.maximum(1, jnp.floor(share * used)), a, 0.0) @ D
+        total = total + jnp.sum((h - part - model.c) ** 2, -1)
     return total
 
 
@@ -271,10 +276,10 @@ def auxiliary(model: Autoencoder, h, residual, idle):
 
 def initial(latents: int, d: int, variant: str, sparsity, *, key) -> Autoencoder:
     """A random dictionary of unit rows, the encoder its copy, biases 0."""
-    D = jax.random.normal(key, (latents, d))
+    D = jax.random.normal(key, (latents, d), jnp.float32).astype(check.dtype())  # the same numbers in float64
     D = D / jnp.linalg.norm(D, axis=1, keepdims=True)
     extra = jnp.zeros((2, latents))
     if variant == "jumprelu":
         extra = extra.at[0].set(np.log(BANDWIDTH))
-    cut = jnp.asarray(sparsity, jnp.float32) if variant == "topk" else jnp.zeros(())
+    cut = jnp.asarray(sparsity, check.dtype()) if variant == "topk" else jnp.zeros(())
     return Autoencoder(D, jnp.zeros(latents), D, jnp.zeros(d), extra, cut, variant)
