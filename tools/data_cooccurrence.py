@@ -19,10 +19,12 @@ import jax
 import numpy as np
 
 from tools.data_language import FOLDER, MODELS, texts
-from toysup import actions, autoencoder, cooccurrence
+from toysup import actions, autoencoder, configure, cooccurrence
 from toysup.autoencoder import metrics
 from toysup.correlation import pair_cosines, pairs
 from toysup.language import checkpoint, dictionaries
+
+configure()
 
 FILE = FOLDER / "cooccurrence.npz"
 SOURCES = ("language", "same covariance", "shuffled")
