@@ -23,6 +23,8 @@ from toysup.features import lowbias, sample_columns
 from toysup.geometry import feature_dimensionality
 from toysup.optimise import adam
 
+toysup.configure()
+
 FILE = Path(__file__).resolve().parent.parent / "data" / "geometry.npz"
 INVERSE = np.geomspace(1.1, 20.0, 20).round(2)  # 1/p
 N, M, RESTARTS = 400, 30, 2

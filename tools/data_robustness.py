@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import geometry, independent, robust, train
+from toysup import configure, geometry, independent, robust, train
 from toysup.attacks import attack, dedicated
 from toysup.features import sample_active_columns
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "robustness.npz"
 KEY, UNSEEN, STRIKE = jax.random.key(12), jax.random.key(13), jax.random.key(14)
@@ -30,10 +32,10 @@ ROBUST = {"steps": 800, "batch": 128}
 
 def inputs(densities) -> tuple[np.ndarray, np.ndarray]:
     """The empty input and drawn ones that are not empty, (k, inputs, n), and how often each comes, (k, inputs)."""
-    x, empty = sample_active_columns(independent(densities[:, None], n=N), INPUTS - 1, key=UNSEEN)
+    x, empty, active = sample_active_columns(independent(densities[:, None], n=N), INPUTS - 1, key=UNSEEN)
     x = np.concatenate([np.zeros((len(densities), 1, N)), np.swapaxes(x, 1, 2)], axis=1)
-    empty = np.asarray(empty, np.float64)[:, None]
-    return x, np.concatenate([empty, np.repeat((1 - empty) / (INPUTS - 1), INPUTS - 1, axis=1)], axis=1)
+    empty, active = (np.asarray(a, np.float64)[:, None] for a in (empty, active))
+    return x, np.concatenate([empty, np.repeat(active / (INPUTS - 1), INPUTS - 1, axis=1)], axis=1)
 
 
 def mean_norms(densities) -> np.ndarray:
