@@ -132,7 +132,7 @@ def dead_scores(variant: str, how: str, **more) -> np.ndarray:
 
 
 def widths(variant: str) -> np.ndarray:
-    """`WIDTH_SCORES` of the zoo with constant strengths, (widths, scores, seeds); nothing is done about dead latents."""
+    """`WIDTH_SCORES` of the zoo with constant strengths, (widths, scores, seeds), without a remedy."""
     one = lambda width: zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width, dead="none")[:, 0]
     return np.stack([one(width) for width in WIDTHS])[:, [failures.Card._fields.index(name) for name in WIDTH_SCORES]]
 
