@@ -77,8 +77,9 @@ def test_jumprelus_threshold_has_the_slope_of_a_smoothed_loss():
     lam = 0.3
 
     def expected(t, jump, step):
-        a = jump(jax.nn.relu(pre), t)
-        return jnp.mean((pre - a) ** 2 + lam * step(pre, t))
+        width = jnp.array([variants.BANDWIDTH])
+        a = jump(jax.nn.relu(pre), t, width)
+        return jnp.mean((pre - a) ** 2 + lam * step(pre, t, width))
 
     t = jnp.array([0.5])
     ours = jax.grad(lambda t: expected(t, variants._jump, variants._step))(t)
@@ -101,6 +102,30 @@ def test_matryoshka_counts_every_prefix():
     sizes, rows = [1, 2, 4, 8], np.asarray(autoencoder.dictionary(model))
     parts = [((INPUTS - np.asarray(a)[:, :k] @ rows[:k]) ** 2).sum(1).mean() for k in sizes]
     assert float(value) == pytest.approx(sum(parts) + float((residual**2).sum(1).mean()), rel=1e-4)
+
+
+def test_the_prefixes_of_matryoshka_are_shares_of_the_width():
+    """Of 8 latents in use the first 1, 1, 2, 4, whether the width is known beforehand or not, and whatever masks it."""
+    model, alive = a_model("matryoshka", latents=16), jnp.arange(16) < 8
+    value, (a, residual, _) = variants.loss(model, INPUTS, 2.0, alive)
+    rows = np.asarray(autoencoder.dictionary(model))
+    parts = [((INPUTS - np.asarray(a)[:, :k] @ rows[:k]) ** 2).sum(1).mean() for k in (1, 1, 2, 4)]
+    assert float(value) == pytest.approx(sum(parts) + float((residual**2).sum(1).mean()), rel=1e-4)
+    assert float(variants.loss(model, INPUTS, 2.0, alive, 8)[0]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_a_masked_matryoshka_is_a_smaller_one():
+    """Eight of sixteen latents train as eight do (the random starts of the rows differ, so both start from one)."""
+    settings = (lambda k: jnp.asarray(INPUTS[:256]), 2.0)
+    whole, part = a_model("matryoshka", latents=8), a_model("matryoshka", latents=16)
+    grow = lambda small, large: large.at[..., :8, :].set(small) if small.ndim == 2 and len(small) == 8 else large
+    part = dataclasses.replace(part, E=grow(whole.E, part.E), D=grow(whole.D, part.D))
+    fit = lambda model, alive, used: training._fit(
+        model, *settings, alive, used, 3e-3, 40, "none", False, jax.random.key(0)
+    )
+    one, other = fit(whole, jnp.ones(8, bool), 8), fit(part, jnp.arange(16) < 8, None)
+    assert np.allclose(one.D, other.D[:8], atol=1e-4)
+    assert not np.allclose(one.D, whole.D, atol=1e-2)
 
 
 def test_the_auxiliary_loss_is_a_share_of_the_residual_by_hand():

@@ -9,6 +9,7 @@ import pytest
 import toysup
 from toysup.loss import objective_of
 from toysup.model import initial
+from toysup.restarts import TIE
 
 KEY = jax.random.key(0)
 DENSITIES = np.array([0.05, 0.1, 0.2])
@@ -84,7 +85,7 @@ def test_axes_of_density_and_importance_become_axes_of_models():
 
 def test_best_is_the_restart_of_the_lowest_loss(eight):
     best = eight.best()
-    equal = np.asarray(eight.loss) <= np.asarray(eight.loss).min(-1, keepdims=True) * (1 + 1e-6)  # up to rounding
+    equal = np.asarray(eight.loss) <= np.asarray(eight.loss).min(-1, keepdims=True) * (1 + TIE)  # up to rounding
     for k, r in enumerate(equal.argmax(-1)):  # the first of equals
         assert float(best.loss[k]) == float(eight.loss[k, r])
         assert (best.W[k] == eight.W[k, r]).all()

@@ -11,7 +11,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import compute, hidden, independent, motif
+from toysup import compute, configure, hidden, independent, motif
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "compute.npz"
 KEY = jax.random.key(11)

@@ -13,8 +13,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import autoencoder, independent, sample, softmax, train
+from toysup import autoencoder, configure, independent, sample, softmax, train
 from toysup.autoencoder import metrics
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "readouts.npz"
 KEY = jax.random.key(10)

@@ -23,7 +23,7 @@ from toysup import check
 from toysup.correlation import pairs
 from toysup.features import Features, combination_probability, combinations, lowbias, sample_columns
 from toysup.optimise import adam, bfgs
-from toysup.restarts import from_every_start, pick
+from toysup.restarts import best, from_every_start, reached, refuse_divergence
 from toysup.runtime import over_models
 from toysup.softmax import divergence
 
@@ -110,13 +110,11 @@ class ActionFit:
     @property
     def reached(self) -> jax.Array:
         """How many restarts came within 1 % of the lowest loss of their model (or 1e-5, where it is 0), (...)."""
-        low = self.loss.min(-1, keepdims=True)
-        return jnp.sum(self.loss <= low + REACHED * jnp.abs(low) + 1e-5, -1)
+        return reached(self.loss, REACHED, 1e-5)
 
     def best(self) -> ActionFit:
         """The restart of the lowest loss of each model, without the restarts axis."""
-        W, U, b, loss = pick(jnp.argmin(self.loss, -1), (self.W, self.U, self.b, self.loss))
-        return dataclasses.replace(self, W=W, U=U, b=b, loss=loss)
+        return best(self, len(self.features.shape), ("W", "U", "b"))
 
 
 def train(
@@ -157,8 +155,9 @@ def train(
     models = (jax.tree.map(lambda q: q.reshape(-1, *q.shape[-2:]), features.broadcast_to(shape)), flat(rho), flat(sure))
     how = {"m": m, "readout": readout, "restarts": restarts, "steps": steps, "drawn": drawn}
     found = over_models(_train, math.prod(shape) * restarts, models, key, **how)
-    found = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
-    return ActionFit(*found, features, readout)
+    found = [a.reshape(*shape, restarts, *a.shape[1:]) for a in found]
+    refuse_divergence(found[-1], DRAWN_RATE if drawn else RATE)
+    return ActionFit(*found, features.broadcast_to(shape), readout)
 
 
 def _train(models, key, *, m, readout, restarts, steps, drawn):
@@ -185,7 +184,7 @@ def _train(models, key, *, m, readout, restarts, steps, drawn):
 
 def _start(key, m, n):
     first, second = jax.random.split(key)
-    draw = lambda k, *shape: jax.random.normal(k, shape, check.dtype()) / (2 * m) ** 0.5
+    draw = lambda k, *shape: jax.random.normal(k, shape, jnp.float32).astype(check.dtype()) / (2 * m) ** 0.5
     return draw(first, m, n), draw(second, n, m), jnp.zeros(n, check.dtype())
 
 
@@ -206,7 +205,9 @@ def _nodes(features, nodes):
     """Gauss nodes in every set of active features: x (n, nodes) and their weights at these probabilities."""
     x, weight, which = _grid(features.probabilities[0].shape[-2], nodes)
     _, picks = combinations(features)
-    return jnp.asarray(x, check.dtype()), combination_probability(features, picks)[which] * weight
+    return jnp.asarray(x, check.dtype()), combination_probability(features, picks)[which] * jnp.asarray(
+        weight, check.dtype()
+    )
 
 
 @lru_cache(maxsize=8)
@@ -221,7 +222,7 @@ def _grid(sets: int, nodes):
         xs[-1][:, on] = every((t + 1) / 2)
         weights.append(every(w / 2).prod(1))
     which = np.repeat(np.arange(len(active)), [len(w) for w in weights])
-    return np.concatenate(xs).T, np.concatenate(weights).astype(np.float32), which
+    return np.concatenate(xs).T, np.concatenate(weights), which
 
 
 def _every(k: int, values):

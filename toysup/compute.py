@@ -29,14 +29,13 @@ from toysup.features import (
 from toysup.hidden import ACTIVATIONS
 from toysup.loss import flat_features, flat_importance
 from toysup.optimise import adam
-from toysup.restarts import from_every_start, pick, refuse_divergence
+from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
 READOUTS = {"relu": jax.nn.relu, "linear": lambda z: z}
 STARTS = {"positive": (0.1, jnp.abs), "symmetric": (0.25, lambda z: z), "wired": (0.01, jnp.abs)}  # size; sign of W2
 MOST_LISTED = 2**12  # combinations of binary features up to which the loss is exact
 INPUTS = 2**15  # drawn to measure a loss
-TIE = 1e-6  # losses so close are equal up to rounding
 
 
 def pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,13 +107,7 @@ class ComputeFit:
 
     def best(self) -> ComputeFit:
         """The restart of the lowest loss of each model: a ComputeFit without the restarts axis."""
-        axis = self.importance.ndim - 1
-        if self.loss.ndim == axis:
-            return self
-        lowest = self.loss.min(axis, keepdims=True)
-        first = jnp.argmax(self.loss <= lowest * (1 + TIE), axis)  # of equals
-        names = ("W1", "c", "W2", "b", "loss", "error")
-        return dataclasses.replace(self, **pick(first, {name: getattr(self, name) for name in names}))
+        return best(self, self.importance.ndim - 1, ("W1", "c", "W2", "b", "error"))
 
 
 def inputs(features: Features, task: str, batch: int, *, key) -> jax.Array:
@@ -237,7 +230,9 @@ def _initial(restarts, m, n, outputs, start, key):
     """Random starts (W1, c, W2, b); restart r depends on the key and r alone."""
     size, sign = STARTS[start]
     keys = jax.vmap(lambda r: jax.random.split(jax.random.fold_in(key, r)))(jnp.arange(restarts))
-    normal = lambda k, shape: size * jax.vmap(lambda one: jax.random.normal(one, shape, check.dtype()))(k)
+    normal = lambda k, shape: (
+        size * jax.vmap(lambda one: jax.random.normal(one, shape, jnp.float32))(k).astype(check.dtype())
+    )
     zeros = lambda k: jnp.zeros((restarts, k), check.dtype())
     W1, W2 = normal(keys[:, 0], (m, n)), sign(normal(keys[:, 1], (outputs, m)))
     if start == "wired":

@@ -155,31 +155,40 @@ def sample_columns(features: Features, batch: int, *, key, uniform=threefry) -> 
     return _columns(features, [u for u, _ in draws], [v for _, v in draws])
 
 
-def sample_active_columns(features: Features, batch: int, *, key, uniform=threefry) -> tuple[jax.Array, jax.Array]:
-    """Inputs of which at least one feature is active, and how often an input is empty instead.
+def sample_active_columns(features: Features, batch: int, *, key, uniform=threefry):
+    """Inputs of which at least one feature is active, and how often an input is empty, or is not.
 
     Draws the first set that is active; sets before it are empty, sets after it are as always. For very sparse
     features nearly all plain samples are empty; these are not. A mean over plain samples is, without bias,
-    `empty * value_at_0 + (1 - empty) * mean over these`.
-    Returns x (..., n, batch) and the probability `empty` (...).
+    `empty * value_at_0 + active * mean over these`.
+    Returns x (..., n, batch) and the probabilities `empty` and `active` (...), each to the precision of its type.
     """
     first_key, key = jax.random.split(key)
-    empty = jnp.concatenate(
-        [jnp.broadcast_to(q[..., -1], (*features.shape, q.shape[-2])) for q in features.probabilities], -1
-    )
+    probabilities = features.probabilities
+    empty, on = (_of_each_set(features.shape, probabilities, of) for of in (lambda q: q[..., -1], _active))
     none_before = jnp.cumprod(jnp.concatenate([jnp.ones_like(empty[..., :1]), empty], -1), -1)
-    reached = jnp.cumsum(none_before[..., :-1] * (1 - empty), -1)  # probability that the first one is here or before
+    reached = jnp.cumsum(none_before[..., :-1] * on, -1)  # probability that the first one is here or before
     v = uniform(first_key, (batch,)) * reached[..., -1:]
     first = jnp.sum(v[..., None, :] >= reached[..., :-1, None], -2)
     place, at = jnp.arange(empty.shape[-1])[:, None], 0
     us, vs = [], []
-    for (u, values), q in zip(_uniform(features, batch, key, uniform), features.probabilities, strict=True):
+    for (u, values), q in zip(_uniform(features, batch, key, uniform), probabilities, strict=True):
         here = place[at : at + q.shape[-2]]
-        forced = jnp.where(here == first[..., None, :], u * (1 - q[..., -1:]), u)
+        forced = jnp.where(here == first[..., None, :], u * _active(q)[..., None], u)
         us.append(jnp.where(here < first[..., None, :], 1.0, forced))
         vs.append(values)
         at += q.shape[-2]
-    return _columns(features, us, vs), none_before[..., -1]
+    return _columns(features, us, vs), none_before[..., -1], reached[..., -1]
+
+
+def _active(q):
+    """The probability that a set has an active feature: summed, since 1 less that of the empty pattern is 0 for few."""
+    return q[..., :-1].sum(-1)
+
+
+def _of_each_set(shape, probabilities, of):
+    """A number of each set of all groups, (*shape, sets)."""
+    return jnp.concatenate([jnp.broadcast_to(of(q), (*shape, q.shape[-2])) for q in probabilities], -1)
 
 
 def _uniform(features: Features, batch: int, key, uniform):

@@ -19,7 +19,7 @@ from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat, flat_features, flat_importance
 from toysup.model import initial
 from toysup.optimise import RULES, descend
-from toysup.restarts import from_every_start, pick, refuse_divergence
+from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
 ACTIVATIONS = {"linear": lambda z: z, "relu": jax.nn.relu}
@@ -30,7 +30,6 @@ PENALTIES = {  # of W (m, n) and the hidden activations h (m, batch)
     "decay": lambda W, h: jnp.square(W).sum(),
 }
 INPUTS = 2**15  # drawn to measure a loss
-TIE = 1e-6  # losses so close are equal up to rounding
 
 
 @partial(
@@ -57,13 +56,7 @@ class HiddenFit:
 
     def best(self) -> HiddenFit:
         """The restart of the lowest loss of each model: a HiddenFit without the restarts axis."""
-        axis = self.importance.ndim - 1
-        if self.loss.ndim == axis:
-            return self
-        lowest = self.loss.min(axis, keepdims=True)
-        first = jnp.argmax(self.loss <= lowest * (1 + TIE) + TIE, axis)  # of equals
-        W, b, loss, error = pick(first, (self.W, self.b, self.loss, self.error))
-        return dataclasses.replace(self, W=W, b=b, loss=loss, error=error)
+        return best(self, self.importance.ndim - 1, ("W", "b", "error"))
 
 
 def hidden_forward(W, b, x, *, activation: str = "relu") -> jax.Array:

@@ -53,6 +53,7 @@ class Rule:
 FINE = Rule((0, 1, 16, 6, 4, 4, 3, 2), (0, 1, 64, 24, 12, 8, 6, 3), lines=5120, frugal=False)
 COARSE = Rule((0, 1, 6, 3, 2, 2, 2, 2), (0, 1, 32, 12, 6, 4, 3, 2), lines=512, frugal=True)
 MOST_LINES = 30_000
+LONGEST_SUM = 2**13  # terms that are added one after the other
 OBJECTIVES = ("auto", "exact", "sampled", "stratified")
 DRAWN = {"samples": "sampled", "active": "stratified"}  # ways of computing the loss that draw inputs
 SAMPLES = 2**16
@@ -198,7 +199,17 @@ def exact_loss(W, b, table: Lines, weight, importance, readout: Readout):
     z0 = jnp.einsum("ij,ilj->il", gram, table.start) + b[:, None]
     z1 = jnp.einsum("ij,ilj->il", gram, table.end) + b[:, None]
     error = squared_error_on_lines(z0, z1, table.on, readout)
-    return importance @ (error @ weight)
+    return importance @ _weighted(error, weight)
+
+
+def _weighted(error, weight):
+    """Σ over lines of error (n, lines) times weight; many of them in blocks, or else float32 loses the fifth digit."""
+    lines = weight.shape[-1]
+    if lines <= LONGEST_SUM:
+        return error @ weight
+    blocks = -(-lines // 256)
+    fill = ((0, 0), (0, 256 * blocks - lines))
+    return jnp.pad(error * weight, fill).reshape(-1, blocks, 256).sum(-1).sum(-1)
 
 
 def linear_loss(W, b, mean, covariance, importance):
@@ -211,15 +222,17 @@ def sampled_loss(W, b, features: Features, importance, readout: Readout, key, sa
     """The mean loss of one model over drawn inputs, and the standard error of that mean: two scalars.
 
     Inputs without any active feature are not drawn: what they cost is known, and so is how often they come.
+    samples: how many to draw at least; more by up to one for each thousand, in rounds of equal size.
     """
-    size = min(samples, 2**10)
+    rounds = -(-samples // 2**10)
+    size = -(-samples // rounds)
 
     def one(_, k):
         each = _stratified(W, b, features, importance, readout, k, size, threefry)
         return None, (each.mean(), each.std())
 
-    _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, samples // size))
-    return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / samples)
+    _, (means, spreads) = jax.lax.scan(one, None, jax.random.split(key, rounds))
+    return means.mean(), jnp.sqrt(jnp.mean(spreads**2) / (rounds * size))
 
 
 def stratified_loss(W, b, features: Features, importance, readout: Readout, key, batch: int, uniform=threefry):
@@ -232,9 +245,9 @@ def stratified_loss(W, b, features: Features, importance, readout: Readout, key,
 
 def _stratified(W, b, features, importance, readout, key, batch, uniform):
     """For each drawn input: its loss and that of the empty input, each times its share of all inputs."""
-    x, empty = sample_active_columns(features, batch, key=key, uniform=uniform)
+    x, empty, active = sample_active_columns(features, batch, key=key, uniform=uniform)
     each = importance @ _errors(W, b, x, readout) ** 2
-    return empty * (importance @ readout.function(b) ** 2) + (1 - empty) * each
+    return empty * (importance @ readout.function(b) ** 2) + active * each
 
 
 def batch_loss(W, b, x, importance, readout: Readout):

@@ -18,7 +18,7 @@ from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_active_columns, threefry
 from toysup.geometry import feature_dimensionality, norms
 from toysup.model import get_readout, initial, preactivation
-from toysup.restarts import pick
+from toysup.restarts import lowest, pick, refuse_divergence
 from toysup.runtime import over_models
 
 STEPS, RATE, WARM = 2000, 0.01, 0.05  # of AdamW; the share of the steps in which the rate rises
@@ -29,7 +29,7 @@ LEAST_ROWS, MOST_SAMPLES = 8, 2**15
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["W", "b", "x", "samples", "weight_decay", "train", "test", "error"],
-    meta_fields=["readout"],
+    meta_fields=["readout", "chosen"],
 )
 @dataclasses.dataclass(frozen=True)
 class Memory:
@@ -38,6 +38,7 @@ class Memory:
     W: (..., m, n). b: (..., n). x: (..., rows, n) the samples, those from row `samples` on are not used.
     samples: (...) how many were. weight_decay: (...). train: (...) mean loss over them. test: (...) mean loss over
     inputs that no model was trained on, the same for all. error: (...) standard error of `test`. readout: its name.
+    chosen: whether this is what `best` returned, without an axis of seeds.
     """
 
     W: jax.Array
@@ -49,10 +50,11 @@ class Memory:
     test: jax.Array
     error: jax.Array
     readout: str
+    chosen: bool = False
 
     def best(self) -> Memory:
         """The seed of the lowest training loss of each setting: a Memory without the seeds axis."""
-        return pick(jnp.argmin(self.train, axis=-1), self)
+        return self if self.chosen else dataclasses.replace(pick(lowest(self.train), self), chosen=True)
 
 
 def draw(features: Features, inputs: int, *, unit: bool = True, key) -> jax.Array:
@@ -90,7 +92,8 @@ def memorise(
     whose weights have the variance 2/(n + m). fresh: draw new samples at every step, the control without memory.
     tests: unseen inputs. key: a JAX random key.
     Returns a Memory with axes (settings, seeds). Moving samples (up to the next of 8, 32, 128, 512, ...), weight
-    decay, rate or steps does not compile anew. Errors: ValueError or TypeError that names the argument.
+    decay, rate or steps does not compile anew. Errors: ValueError or TypeError that names the argument; ValueError as
+    well where the rate is so large that a model diverges.
     Source: Henighan et al. 2023; Loshchilov & Hutter 2019 (AdamW).
     """
     _check_single(features)
@@ -111,13 +114,14 @@ def memorise(
     how = {"readout": readout, "unit": bool(unit), "fresh": bool(fresh)}
     found = over_models(_train, samples.size * seeds, each(samples), each(decay), (W, b), (x, keys), shared, **how)
     found = [a.reshape(samples.size, seeds, *a.shape[1:]) for a in found]
+    refuse_divergence(found[2], rate, "rate")
     x = jnp.broadcast_to(jnp.swapaxes(x, 1, 2), (len(samples), seeds, rows, features.n))
     return Memory(*found[:2], x, each(samples), each(decay), *found[2:], readout=readout)
 
 
 @partial(jax.jit, static_argnames=("inputs", "unit", "uniform"))
 def _draw(features, inputs, unit, key, uniform=threefry):
-    x, _ = sample_active_columns(features, inputs, key=key, uniform=uniform)
+    x, _, _ = sample_active_columns(features, inputs, key=key, uniform=uniform)
     return x / jnp.maximum(jnp.linalg.norm(x, axis=0), 1e-12) if unit else x
 
 

@@ -14,31 +14,33 @@ from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat_features
 from toysup.model import READOUTS, initial
 from toysup.optimise import adam
-from toysup.restarts import from_every_start, pick
+from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
-KINDS = ("random", "feature", "ascent", "exact")
+KINDS = ("random", "drawn", "ascent", "exact")
 ROUNDS = 2  # of the ascent, at each step of training
 RELU = READOUTS["relu"]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["W", "b", "clean", "attacked"], meta_fields=[])
+@partial(jax.tree_util.register_dataclass, data_fields=["W", "b", "clean", "attacked", "budget"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class RobustFit:
     """Models trained under attack. The batch axes (...) are those of density and budget.
 
     W: (..., restarts, m, n). b: (..., restarts, n). clean, attacked: (..., restarts) mean error on drawn inputs that
-    training did not see, without a perturbation and with one of the kind and the budget it was trained with.
+    training did not see, without a perturbation and with one of the kind and the budget it was trained with. budget:
+    (...), that of each model.
     """
 
     W: jax.Array
     b: jax.Array
     clean: jax.Array
     attacked: jax.Array
+    budget: jax.Array
 
     def best(self) -> RobustFit:
         """Of each model the restart with the lowest attacked error: a RobustFit without the restarts axis."""
-        return pick(jnp.argmin(self.attacked, -1), self)
+        return best(self, self.budget.ndim, ("W", "b", "clean"), by="attacked")
 
 
 def mean_norm(features: Features, *, key, inputs: int = 2**14) -> jax.Array:
@@ -56,7 +58,7 @@ def train_robust(
     m: int,
     budget,
     *,
-    kind: str = "feature",
+    kind: str = "drawn",
     target: str = "fixed",
     restarts: int = 8,
     steps: int = 1000,
@@ -67,12 +69,13 @@ def train_robust(
     """Train ReLU models of equal importances on perturbed inputs, many budgets at once.
 
     features: batch shape (...). m: hidden dimensions. budget: the length of a perturbation, scalar or (...).
-    kind: "random", a random direction; "feature", ± (WᵀW)_i for a feature i drawn for each input; "ascent", two rounds
-        uphill from there; "exact" (m = 2, fixed target). The perturbation is computed from the weights of the
+    kind: "random", a random direction; "drawn", the worse of ± (WᵀW)_i for one feature i drawn for each input (weaker
+        than "feature" of `attacks.attack`, the worst of all features); "ascent", two rounds uphill from there;
+        "exact" (m = 2, fixed target). The perturbation is computed from the weights of the
         moment; no gradient flows through it. target: "fixed" or "moving", as in `attacks.attack`.
     restarts: random starts for each model. steps, batch, learning_rate: of Adam, whose rate falls to 0 as a cosine.
     key: a JAX random key. Budgets and densities do not compile anew.
-    Returns a RobustFit. Errors name the argument.
+    Returns a RobustFit. Errors name the argument; ValueError as well where a restart diverges.
     Source: Elhage et al. 2022, "The Relationship Between Superposition and Adversarial Robustness"; Madry et al. 2018.
     """
     check_features(features)
@@ -90,7 +93,9 @@ def train_robust(
         _train, math.prod(shape) * restarts, models, jnp.asarray(rate, check.dtype()), check.key(key),
         m=m, kind=kind, target=target, restarts=restarts, steps=steps, batch=batch,
     )  # fmt: skip
-    return jax.tree.map(lambda a: a.reshape(*shape, restarts, *a.shape[1:]), found)
+    found = [a.reshape(*shape, restarts, *a.shape[1:]) for a in found]
+    refuse_divergence(found[-1], rate)
+    return RobustFit(*found, budget.reshape(shape))
 
 
 def _train(models, rate, key, *, m, kind, target, restarts, steps, batch):
@@ -104,7 +109,7 @@ def _train(models, rate, key, *, m, kind, target, restarts, steps, batch):
         loss = partial(_attacked, features=features, budget=budget, kind=kind, target=target)
         scale = 3 / jnp.sum(features.density)
         W, b = adam(lambda p, k: scale * loss(p, k, batch=batch)[1], start, shared[0], steps, key=key)
-        return RobustFit(W, b, *loss((W, b), shared[1], batch=2**12))
+        return W, b, *loss((W, b), shared[1], batch=2**12)
 
     return one, from_every_start(models, (starts, keys)), (rate, test_key), 8
 
@@ -126,4 +131,4 @@ def _perturbation(W, b, x, budget, kind, target, key):
     error = partial(attacks.squared_errors, W, b, target=target, readout=RELU)
     one = attacks.feature_directions(W)[jax.random.randint(key, x.shape[:1], 0, x.shape[1])] * budget
     worse = jnp.where((error(x, one) > error(x, -one))[:, None], one, -one)
-    return worse if kind == "feature" else attacks.climb(error, x, budget, worse, ROUNDS)
+    return worse if kind == "drawn" else attacks.climb(error, x, budget, worse, ROUNDS)

@@ -6,6 +6,7 @@ the one of the least sum of absolute values is taken for x. Features of the toy 
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import NamedTuple
 
@@ -40,6 +41,51 @@ def recover(W, h, *, signed: bool = False) -> np.ndarray:
     if found.x is None:
         raise ValueError(f"no {'' if signed else 'non-negative '}x has these measurements: {found.message}")
     return found.x[:n] - found.x[n:] if signed else found.x
+
+
+def search(W, h, *, most: int = 5) -> np.ndarray:
+    """The x of the fewest entries with W x = h, x in [0, 1], by trying all sets of places; one column at a time.
+
+    For a W in general position and k < m entries drawn from a continuous distribution this is x itself, whatever the
+    density: no other set of so few places fits. Where no set of fewer than m places (and at most `most`) fits, the
+    answer is the mean of x given that m entries are active, if m <= most - 1, else that of `recover`. Noise spoils
+    all of it.
+
+    W: (m, n). h: (m, batch). Returns (n, batch).
+    """
+    W, h = check.numbers("W", W), check.numbers("h", h)
+    if W.ndim != 2 or h.ndim != 2 or len(W) != len(h):
+        raise ValueError(f"W must have shape (m, n) and h (m, batch), got {W.shape} and {h.shape}")
+    m, n = W.shape
+    x, open_ = np.zeros((n, h.shape[1])), np.abs(h).max(0) > SAME / 100
+    for k in range(1, min(m - 1, check.count("most", most)) + 1):
+        sets = _sets(n, k)
+        A = np.moveaxis(W[:, sets], 0, 1)
+        inverse = np.linalg.pinv(A)
+        for j in np.flatnonzero(open_):
+            entries = inverse @ h[:, j]
+            off = np.abs(np.einsum("smk,sk->sm", A, entries) - h[:, j]).max(1)
+            if off.min() < 1e-9 and entries[off.argmin()].min() > 0:
+                x[sets[off.argmin()], j], open_[j] = entries[off.argmin()], False
+    for j in np.flatnonzero(open_):
+        x[:, j] = _mean_of_crowds(W, h[:, j]) if m < most else recover(W, h[:, j])
+    return x
+
+
+def _sets(n, k):
+    """All sets of k of n places, (sets, k)."""
+    return np.array(list(itertools.combinations(range(n), k)))
+
+
+def _mean_of_crowds(W, h):
+    """The mean of x given W x = h and that as many entries are active as W has rows; each uniform on [0, 1]."""
+    sets = _sets(W.shape[1], len(W))
+    A = np.moveaxis(W[:, sets], 0, 1)
+    entries, weight = np.linalg.solve(A, h[None, :, None])[..., 0], 1 / np.abs(np.linalg.det(A))
+    weight = weight * ((entries >= 0) & (entries <= 1)).all(1)
+    if not weight.sum():
+        return recover(W, h)
+    return np.bincount(sets.ravel(), (weight[:, None] * entries).ravel(), W.shape[1]) / weight.sum()
 
 
 def least_squares(W, h) -> np.ndarray:
@@ -171,6 +217,50 @@ def _train_readout(W, features, rate, key, *, steps, batch):
             return scale * jnp.sum((x - jax.nn.relu(V @ (W @ x) + b[:, None])) ** 2)
 
         return adam(loss, (W.T, features.density / 2), rate, steps, key=key)
+
+    return jax.vmap(one)(W)
+
+
+def unroll(W, h, V, b):
+    """As many repeated steps as V has, each with a matrix and a bias of its own: x <- ReLU(x + V_t (h - W x) + b_t).
+
+    W: (m, n). h: (m, batch). V: (steps, n, m). b: (steps, n). Returns x (n, batch), from x = 0. One step is the readout
+    ReLU(V h + b). Source: Gregor and LeCun 2010 (LISTA), here with W known and fixed.
+    """
+    x = jnp.zeros((W.shape[1], h.shape[1]))
+    for v, c in zip(V, b, strict=True):
+        x = jax.nn.relu(x + v @ (h - W @ x) + c[:, None])
+    return x
+
+
+def train_steps(W, density, depth: int, *, steps: int = 3000, batch: int = 512, rate: float = 0.01, key):
+    """Train `depth` repeated steps for a W that stays as it is, from small steps with a small penalty.
+
+    W: (..., m, n). density: p, one number. depth: steps of the network. steps, batch, rate: of Adam, which draws
+    fresh inputs at each of its own. key: a JAX random key. Returns V (..., depth, n, m), b (..., depth, n).
+    """
+    W, p = check.numbers("W", W, check.MOST_PARAMETER), check.density(density)
+    if W.ndim < 2 or p.ndim:
+        raise ValueError(f"W must have shape (..., m, n) and density be one number; got {W.shape} and {p.shape}")
+    depth, steps, batch = check.count("depth", depth), check.count("steps", steps), check.count("batch", batch)
+    flat = jnp.asarray(W.reshape(-1, *W.shape[-2:]), check.dtype())
+    features, rate = independent(p, n=W.shape[-1]), check.positive("rate", rate, most=1.0)
+    V, b = _train_steps(flat, features, rate, check.key(key), depth=depth, steps=steps, batch=batch)
+    return V.reshape(*W.shape[:-2], *V.shape[1:]), b.reshape(*W.shape[:-2], *b.shape[1:])
+
+
+@partial(jax.jit, static_argnames=("depth", "steps", "batch"))
+def _train_steps(W, features, rate, key, *, depth, steps, batch):
+    scale = 3 / (batch * jnp.sum(features.density))
+
+    def one(W):
+        def loss(parameters, key):
+            x = sample_columns(features, batch, key=key)
+            return scale * jnp.sum((x - unroll(W, W @ x, *parameters)) ** 2)
+
+        size = 1 / jnp.linalg.norm(W, 2) ** 2
+        start = jnp.tile(size * W.T, (depth, 1, 1)), jnp.full((depth, W.shape[1]), -0.03 * size)
+        return adam(loss, start, rate, steps, key=key)
 
     return jax.vmap(one)(W)
 

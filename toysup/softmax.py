@@ -32,7 +32,7 @@ from toysup.features import (
 from toysup.loss import flat_features
 from toysup.model import initial
 from toysup.optimise import adam, bfgs
-from toysup.restarts import from_every_start, pick
+from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
 NODES = (1, 12, 6, 4, 3, 2)  # Gauss nodes of each value by the number of active features; the last goes on
@@ -42,7 +42,6 @@ EXACT, DRAWN = (150, 0.1), (2000, 0.02)  # Adam's steps and their size; BFGS fin
 POLISH = 100
 INPUTS = 2**14  # drawn to measure a loss
 ABSENT = -1e9  # the logit of a token that is not there
-TIE = 1e-5  # losses so close are equal up to rounding
 
 
 def divergence(target, z, axis: int = 0):
@@ -80,13 +79,7 @@ class SoftmaxFit:
 
     def best(self) -> SoftmaxFit:
         """The restart of the lowest loss of each model: a SoftmaxFit without the restarts axis."""
-        axis = self.confidence.ndim
-        if self.loss.ndim == axis:
-            return self
-        lowest = self.loss.min(axis, keepdims=True)
-        first = jnp.argmax(self.loss <= lowest * (1 + TIE) + 1e-7, axis)  # of equals
-        names = ("W", "U", "b", "loss", "error")
-        return dataclasses.replace(self, **pick(first, {name: getattr(self, name) for name in names}))
+        return best(self, self.confidence.ndim, ("W", "U", "b", "error"))
 
 
 # ---------------------------------------------------------------------------------------------- training
@@ -119,7 +112,8 @@ def train_softmax(
         features is the best there is without superposition.
     tied: whether U = W. steps, learning_rate: of Adam, which is followed by BFGS unless inputs are drawn.
     key: a JAX random key.
-    Returns a SoftmaxFit. Moving density, confidence or masks does not compile anew. Errors name the argument.
+    Returns a SoftmaxFit. Moving density, confidence or masks does not compile anew. Errors name the argument;
+    ValueError as well where the rate is so large that a restart diverges.
     """
     check_features(features)
     check.key(key)
@@ -144,6 +138,7 @@ def train_softmax(
     how = {"m": m, "tied": bool(tied), "restarts": restarts, "steps": steps, "batch": batch}
     found = over_models(_train, math.prod(shape) * restarts, models, shared, **how)
     W, U, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
+    refuse_divergence(loss, rate)
     features, confidence, present = jax.tree.map(lambda a: a.reshape(*shape, *a.shape[1:]), models[:3])
     return SoftmaxFit(W, U, b, loss, error, features, confidence, present)
 
@@ -212,10 +207,10 @@ def _losses(W, U, b, x, confidence, present):
 
 def _measure(W, U, b, features, confidence, present):
     """The loss of one model on inputs drawn anew, and its standard error: the empty input is not drawn, but added."""
-    x, empty = sample_active_columns(features, INPUTS, key=jax.random.key(0))
+    x, empty, active = sample_active_columns(features, INPUTS, key=jax.random.key(0))
     nothing = _losses(W, U, b, jnp.zeros((features.n, 1)), confidence, present)[0]
     each = _losses(W, U, b, x, confidence, present)
-    return empty * nothing + (1 - empty) * each.mean(), (1 - empty) * each.std() / INPUTS**0.5
+    return empty * nothing + active * each.mean(), active * each.std() / INPUTS**0.5
 
 
 def mean_divergence(W, b, features: Features, *, confidence=10.0, U=None):

@@ -14,7 +14,7 @@ from toysup import loss as losses
 from toysup.features import Features, check_features
 from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
-from toysup.restarts import from_every_start, pick
+from toysup.restarts import best, from_every_start, reached, refuse_divergence
 from toysup.runtime import over_models
 
 # Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
@@ -23,7 +23,7 @@ ALONE = {"lines": (300, 0.1), "moments": (3000, 0.03), "samples": (3000, 0.01), 
 POLISH = 100
 MOST_PARAMETERS_TO_POLISH = 100  # BFGS keeps a square matrix of this size for each model
 REACHED = 1e-3  # relative: restarts so close to the lowest loss have reached it
-TIE = 1e-6  # relative: losses so close are equal up to rounding
+SAME = 1e-8  # of the loss of a model that always answers 0: less is no difference
 
 
 @partial(
@@ -54,8 +54,11 @@ class Fit:
     objective: str
 
     def best(self) -> Fit:
-        """The restart of the lowest loss of each model: a Fit without the restarts axis."""
-        return _best(self) if self.W.ndim == self.loss.ndim + 2 and self.loss.ndim > self.reached.ndim else self
+        """The restart of the lowest loss of each model: a Fit without the restarts axis.
+
+        Of losses equal up to rounding (`toysup.restarts.TIE`) the first start is taken; one that diverged never is.
+        """
+        return best(self, self.reached.ndim, ("W", "b", "error"))
 
 
 def train(
@@ -83,7 +86,8 @@ def train(
         (exact objective only; 0 switches it off). batch: inputs per step when sampled.
     key: a JAX random key.
     Returns a Fit. Moving density, importance or learning rate does not compile anew.
-    Errors: ValueError or TypeError that names the argument, before anything is compiled.
+    Errors: ValueError or TypeError that names the argument, before anything is compiled; ValueError as well where the
+    rate is so large that a restart diverges.
     Source: Elhage et al. 2022, section 2; the exact objective is this package's own.
     """
     get_readout(readout)
@@ -104,6 +108,7 @@ def train(
         _train, math.prod(shape) * restarts, *models, tables, jnp.asarray(rate, check.dtype()), key,
         m=m, readout=readout, how=how, restarts=restarts, steps=steps, polish=polish, batch=batch,
     )  # fmt: skip
+    refuse_divergence(found[2], rate)
     return _gather(found, *models, shape=shape, restarts=restarts, readout=readout, how=how)
 
 
@@ -127,10 +132,10 @@ def _train(features, importance, tables, rate, key, *, m, readout, how, restarts
 @partial(jax.jit, static_argnames=("shape", "restarts", "readout", "how"))
 def _gather(found, features, importance, *, shape, restarts, readout, how) -> Fit:
     W, b, loss, error = (a.reshape(*shape, restarts, *a.shape[1:]) for a in found)
-    reached = jnp.sum(loss <= loss.min(-1, keepdims=True) * (1 + REACHED) + 1e-9, axis=-1)
     unflat = lambda a: a.reshape(*shape, *a.shape[1:])
     features, importance = jax.tree.map(unflat, (features, importance))
-    return Fit(W, b, loss, error, reached, features, importance, readout, losses.DRAWN.get(how, "exact"))
+    near = reached(loss, REACHED, SAME / 3 * jnp.sum(importance * features.density, -1))
+    return Fit(W, b, loss, error, near, features, importance, readout, losses.DRAWN.get(how, "exact"))
 
 
 def schedule(how: str, polish: int) -> tuple[int, float]:
@@ -153,14 +158,3 @@ def _objective(features: Features, importance, readout: str, how: str, table, ba
     scale = 3 / (importance @ features.density)  # the loss of a model that always answers 0 becomes 1
     objective = losses.objective(features, importance, readout, how, table, batch)
     return lambda p, key: scale * objective(p, key)
-
-
-@jax.jit
-def _best(fit: Fit) -> Fit:
-    axis = fit.reached.ndim
-    lowest = fit.loss.min(axis, keepdims=True)
-    choice = jnp.argmax(
-        fit.loss <= lowest + TIE * abs(lowest), axis=axis
-    )  # the first of equals, whatever rounding does
-    W, b, loss, error = pick(choice, (fit.W, fit.b, fit.loss, fit.error))
-    return dataclasses.replace(fit, W=W, b=b, loss=loss, error=error)

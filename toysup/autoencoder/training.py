@@ -11,11 +11,20 @@ import numpy as np
 import optax
 
 from toysup import check
-from toysup.autoencoder.variants import COUNTED, VARIANTS, Autoencoder, auxiliary, dictionary, initial, loss
+from toysup.autoencoder.variants import (
+    BANDWIDTH,
+    COUNTED,
+    VARIANTS,
+    Autoencoder,
+    auxiliary,
+    dictionary,
+    initial,
+    loss,
+)
 from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.runtime import over_models
 
-DEAD = ("none", "resample", "auxiliary", "both")
+DEAD = ("none", "resample", "restart", "auxiliary", "both")
 ROUNDS = 10  # training is cut into so many rounds
 IDLE = 1e-4  # a latent of a lower density in one round is idle at its end, and may start again
 WARM_UP = 0.2  # share of the steps over which the penalty grows to its full weight
@@ -48,6 +57,7 @@ def train(
     batch: int = 512,
     dead: str = "none",
     frozen: bool = False,
+    bandwidth: float = BANDWIDTH,
     key,
 ) -> Autoencoder:
     """Train sparse autoencoders on activations.
@@ -58,16 +68,19 @@ def train(
         (inputs are scaled to a mean squared distance of 1 from their mean). width: scalar or (...), how many of the
         latents are used (default: all); sizes differ within one program. seeds: random starts for each.
     steps, learning_rate: of Adam, whose rate falls to 0 as a cosine. batch: inputs per step.
-    dead: what is done about latents that are never active: "none", "resample" (Bricken et al. 2023: start again at
-        inputs that are rebuilt badly), "auxiliary" (Gao et al. 2024: those silent on a tenth of the inputs learn the
-        residual until they fire), "both".
+    dead: what is done about latents that are never active: "none", "resample" (start again at what is left of inputs
+        that are rebuilt badly), "restart" (at those inputs themselves, as Bricken et al. 2023 do), "auxiliary" (Gao et
+        al. 2024: those silent on a tenth of the inputs learn the residual until they fire), "both" (the first and the
+        last).
     frozen: keep the random dictionary and train only the rest: the baseline of a table.
+    bandwidth: of jumprelu's smoothed step, and its first threshold, in units of the inputs' spread.
     key: a JAX random key.
     Returns an Autoencoder with batch axes (..., seeds). Errors: ValueError or TypeError that names the argument,
     before anything is compiled.
     """
     latents, seeds, steps = check.count("latents", latents), check.count("seeds", seeds), check.count("steps", steps)
     batch, rate = check.count("batch", batch), check.positive("learning_rate", learning_rate, most=1.0)
+    bandwidth = float(check.positive("bandwidth", bandwidth, most=1.0))
     check.choice("variant", variant, VARIANTS)
     check.choice("dead", dead, DEAD)
     check.key(key)
@@ -77,9 +90,11 @@ def train(
     check.room(f"{latents} latents for {int(np.prod(shape)) * seeds} autoencoders", 16 * batch * latents * seeds)
     source = check_source(source)  # the last check: it moves the inputs to the device
     each = [np.broadcast_to(a, shape).ravel().repeat(seeds) for a in (sparsity, width)]
+    used = latents if (width == latents).all() else None
     models = over_models(
-        _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, jnp.float32), key,
-        latents=latents, variant=variant, seeds=seeds, steps=steps, batch=batch, dead=dead, frozen=bool(frozen),
+        _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, check.dtype()), key,
+        latents=latents, variant=variant, used=used, seeds=seeds, steps=steps, batch=batch, dead=dead,
+        frozen=bool(frozen), bandwidth=bandwidth,
     )  # fmt: skip
     return jax.tree.map(lambda a: a.reshape(*shape, seeds, *a.shape[1:]), models)
 
@@ -93,11 +108,11 @@ def check_source(source):
             raise ValueError(f"Hidden needs W (m, {source.features.n}) and features without batch axes; got {W.shape}")
         if np.abs(W).max() < LEAST_SPREAD:
             raise ValueError("W of Hidden is 0: there is nothing to explain")
-        return Hidden(source.features, jnp.asarray(W, jnp.float32))
+        return Hidden(source.features, jnp.asarray(W, check.dtype()))
     rows = check.numbers("source", source, MOST_ACTIVATION)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"source must have shape (inputs, d) with at least two inputs, got {rows.shape}")
-    rows = rows.astype(np.float32)
+    rows = rows.astype(check.dtype())
     if np.ptp(rows, axis=0).max() < LEAST_SPREAD:
         raise ValueError("source is the same input again and again: there is nothing to explain")
     return jnp.asarray(rows)
@@ -108,7 +123,7 @@ def _sparsity(variant, sparsity, latents):
     if (sparsity < 0).any() or (variant in COUNTED and ((sparsity < 1) | (sparsity > latents)).any()):
         allowed = f"between 1 and {latents}, a number of latents" if variant in COUNTED else "not negative, a weight"
         raise ValueError(f"sparsity of {variant} must be {allowed}; got {np.min(sparsity):g} to {np.max(sparsity):g}")
-    return np.asarray(sparsity, np.float32)
+    return np.asarray(sparsity, check.dtype())
 
 
 def _width(width, latents):
@@ -121,7 +136,9 @@ def _width(width, latents):
 # ------------------------------------------------------------------------------------------ the program
 
 
-def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps, batch, dead, frozen):
+def _train(
+    source, sparsity, width, rate, key, *, latents, variant, used, seeds, steps, batch, dead, frozen, bandwidth
+):  # fmt: skip
     start_key, data_key, scale_key = jax.random.split(key, 3)
     sample = draw(source, SCALE_SAMPLE, scale_key)
     mean = sample.mean(0)
@@ -130,11 +147,12 @@ def _train(source, sparsity, width, rate, key, *, latents, variant, seeds, steps
 
     def one(problem, shared):
         (sparsity, width, which), (source, mean, scale, rate) = problem, shared
-        model = initial(latents, sample.shape[1], variant, sparsity, key=jax.random.fold_in(start_key, which))
+        first_key = jax.random.fold_in(start_key, which)
+        model = initial(latents, sample.shape[1], variant, sparsity, bandwidth=bandwidth, key=first_key)
         model = dataclasses.replace(model, c=mean / scale)
         inputs = lambda key: draw(source, batch, key) / scale
         alive = jnp.arange(latents) < width
-        model = _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, data_key)
+        model = _fit(model, inputs, sparsity, alive, used, rate, steps, dead, frozen, data_key)
         return _unscaled(model, scale, alive)
 
     return one, (sparsity, width, which), (source, mean, scale, rate), 4
@@ -147,7 +165,7 @@ def draw(source, batch: int, key) -> jax.Array:
     return source[jax.random.randint(key, (batch,), 0, len(source))]
 
 
-def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
+def _fit(model, inputs, sparsity, alive, used, rate, steps, dead, frozen, key):
     """Rounds of Adam; between them dead latents may start again."""
     rule, per_round = optax.scale_by_adam(b1=0.9, b2=0.999), -(-steps // ROUNDS)
     counted = model.variant in COUNTED
@@ -156,7 +174,8 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
         model, state, active, quiet = carry
         weight = sparsity if counted else sparsity * jnp.minimum(1.0, (t + 1) / (WARM_UP * steps))
         idle = alive & (quiet >= per_round)  # for the auxiliary loss; a latent leaves it as soon as it fires
-        slope, (fires, cut) = _slope(model, inputs(jax.random.fold_in(key, t)), weight, alive, idle, dead, frozen)
+        h = inputs(jax.random.fold_in(key, t))
+        slope, (fires, cut) = _slope(model, h, weight, alive, used, idle, dead, frozen)
         update, state = rule.update(slope, state)
         size = rate * (1 + jnp.cos(jnp.pi * jnp.minimum(t / steps, 1.0))) / 2
         model = optax.apply_updates(model, jax.tree.map(lambda u: -size * u, update))
@@ -168,11 +187,11 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
         model, state, quiet = carry
         carry = (model, state, jnp.zeros(len(alive)), quiet)
         (model, state, active, quiet), _ = jax.lax.scan(step, carry, r * per_round + jnp.arange(per_round))
-        if dead in ("resample", "both"):
+        if dead in ("resample", "restart", "both"):
             idle = alive & (active < IDLE * per_round)
             again = idle & (r < 0.7 * ROUNDS)  # who starts again late has no time to learn
             key_now = jax.random.fold_in(key, steps + ROUNDS + r)
-            model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, frozen, key_now)
+            model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, dead, frozen, key_now)
             quiet = jnp.where(again, 0, quiet)
         return (model, state, quiet), None
 
@@ -180,9 +199,9 @@ def _fit(model, inputs, sparsity, alive, rate, steps, dead, frozen, key):
     return jax.lax.scan(a_round, carry, jnp.arange(ROUNDS))[0][0]
 
 
-def _slope(model, h, weight, alive, idle, dead, frozen):
+def _slope(model, h, weight, alive, used, idle, dead, frozen):
     def objective(model):
-        value, (a, residual, cut) = loss(model, h, weight, alive)
+        value, (a, residual, cut) = loss(model, h, weight, alive, used)
         if dead in ("auxiliary", "both"):
             value = value + auxiliary(model, h, residual, idle)
         return value, ((a > 0).mean(0), cut)
@@ -193,14 +212,15 @@ def _slope(model, h, weight, alive, idle, dead, frozen):
     return slope, seen
 
 
-def _resample(model, state, inputs, sparsity, again, active, frozen, key):
+def _resample(model, state, inputs, sparsity, again, active, dead, frozen, key):
     """Latents named by `again` start at inputs with large error; the optimiser forgets them."""
     pick_key, data_key = jax.random.split(key)
     h = inputs(data_key)
     _, (_, residual, _) = loss(model, h, sparsity, active | again)
     error = jnp.sum(residual**2, -1)
     chosen = jax.random.categorical(pick_key, 2 * jnp.log(error + 1e-12), shape=again.shape)
-    direction = residual[chosen] / jnp.maximum(jnp.linalg.norm(residual[chosen], axis=-1, keepdims=True), 1e-12)
+    toward = (h - model.c if dead == "restart" else residual)[chosen]
+    direction = toward / jnp.maximum(jnp.linalg.norm(toward, axis=-1, keepdims=True), 1e-12)
     length = jnp.sum(jnp.linalg.norm(model.E, axis=-1) * active) / jnp.maximum(active.sum(), 1)
     put = lambda new, old: jnp.where(again.reshape(-1, *[1] * (old.ndim - 1)), new, old)
     short = 1.0 if model.variant in COUNTED else 0.2  # where latents compete, a short one would never win
@@ -217,7 +237,7 @@ def _unscaled(model, scale, alive):
     """The same autoencoder for inputs as they come; latents outside the width never fire."""
     first, second = model.extra
     if model.variant == "jumprelu":
-        first = first + jnp.log(scale)
+        first, second = first + jnp.log(scale), second * scale
     if model.variant == "gated":
         second = second * scale
     cut = model.cut if model.variant == "topk" else model.cut * scale

@@ -16,7 +16,7 @@ import numpy as np
 
 from toysup import check
 
-BANDWIDTH = 0.05  # of JumpReLU's straight-through estimate, in units of the inputs' spread
+BANDWIDTH = 0.05  # of JumpReLU's straight-through estimate, and its first threshold (paper: 0.001)
 HALVINGS = 30  # of an interval that holds the cut between latents kept and dropped
 AUXILIARY, NOTHING = 1 / 32, 1e-9  # weight of the loss that wakes dead latents; a residual that is none
 PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the dictionary, for Matryoshka
@@ -33,7 +33,7 @@ class Autoencoder:
 
     E: (..., latents, d) encoder. b: (..., latents) its bias. D: (..., latents, d) dictionary; its rows have length 1
     once trained. c: (..., d) bias of the decoder, taken off the inputs. extra: (..., 2, latents) what a variant needs
-    besides: log gain and bias of the magnitudes (gated), log threshold and zeros (jumprelu), zeros (others).
+    besides: log gain and bias of the magnitudes (gated), log threshold and bandwidth (jumprelu), zeros (others).
     cut: (...) what a pre-activation must exceed: k of them for topk, a learned number for batchtopk and matryoshka,
     0 for others. variant: one of `VARIANTS`.
     """
@@ -147,9 +147,9 @@ def batchtopk(model, pre, sparsity) -> Parts:
 
 def jumprelu(model, pre, sparsity) -> Parts:
     """What exceeds a threshold of its own; the penalty counts latents. Source: Rajamanoharan et al. 2024b."""
-    threshold = jnp.exp(model.extra[0])
-    a = _jump(jax.nn.relu(pre), threshold)
-    return Parts(a, sparsity * _step(pre, threshold).sum(-1), jnp.zeros(()))
+    threshold, bandwidth = jnp.exp(model.extra[0]), model.extra[1]
+    a = _jump(jax.nn.relu(pre), threshold, bandwidth)
+    return Parts(a, sparsity * _step(pre, threshold, bandwidth).sum(-1), jnp.zeros(()))
 
 
 def _above_cut(model, pre, sparsity) -> Parts:
@@ -187,43 +187,44 @@ def _cut(a, count, axis):
 
 
 @jax.custom_vjp
-def _jump(a, threshold):
+def _jump(a, threshold, bandwidth):
     """`a` where it exceeds the threshold; the threshold's gradient is that of a smoothed step."""
     return a * (a > threshold)
 
 
 def _jump_back(kept, slope):
-    a, threshold = kept
-    near = jnp.abs(a - threshold) < BANDWIDTH / 2
-    return slope * (a > threshold), -(slope * near * threshold / BANDWIDTH).sum(0)
+    a, threshold, bandwidth = kept
+    near = jnp.abs(a - threshold) < bandwidth / 2
+    return slope * (a > threshold), -(slope * near * threshold / bandwidth).sum(0), jnp.zeros_like(bandwidth)
 
 
-_jump.defvjp(lambda a, t: (_jump(a, t), (a, t)), _jump_back)
+_jump.defvjp(lambda *kept: (_jump(*kept), kept), _jump_back)
 
 
 @jax.custom_vjp
-def _step(pre, threshold):
+def _step(pre, threshold, bandwidth):
     """1 where the threshold is exceeded; its gradient reaches the threshold alone."""
     return (pre > threshold).astype(pre.dtype)
 
 
 def _step_back(kept, slope):
-    pre, threshold = kept
-    near = jnp.abs(pre - threshold) < BANDWIDTH / 2
-    return jnp.zeros_like(pre), -(slope * near / BANDWIDTH).sum(0)
+    pre, threshold, bandwidth = kept
+    near = jnp.abs(pre - threshold) < bandwidth / 2
+    return jnp.zeros_like(pre), -(slope * near / bandwidth).sum(0), jnp.zeros_like(bandwidth)
 
 
-_step.defvjp(lambda pre, t: (_step(pre, t), (pre, t)), _step_back)
+_step.defvjp(lambda *kept: (_step(*kept), kept), _step_back)
 
 
 # ------------------------------------------------------------------------------------------ the loss
 
 
-def loss(model: Autoencoder, h, sparsity, alive):
+def loss(model: Autoencoder, h, sparsity, alive, used: int | None = None):
     """The training loss of one model: squared error summed over d, and what the variant adds; a mean over inputs.
 
     h: (batch, d). sparsity: the penalty's weight, or the number of latents. alive: (latents,) 0 for latents that the
-    width masks away. Returns (loss, (latents (batch, latents), residual (batch, d), cut)).
+    width masks away. used: how many it leaves, where that is known before anything is compiled.
+    Returns (loss, (latents (batch, latents), residual (batch, d), cut)).
     """
     pre = jnp.where(alive, preactivations(model, h), -1.0)
     parts = VARIANTS[model.variant](model, pre, sparsity)
@@ -232,7 +233,7 @@ def loss(model: Autoencoder, h, sparsity, alive):
     if model.variant == "gated":
         value = value + _gate_loss(model, pre, h)
     if model.variant == "matryoshka":
-        value = value + _prefix_losses(model, parts.a, h)
+        value = value + _prefix_losses(model, parts.a, h, alive.sum() if used is None else used)
     return value.mean(), (parts.a, residual, parts.cut)
 
 
@@ -242,12 +243,16 @@ def _gate_loss(model, pre, h):
     return jnp.sum((h - jax.nn.relu(pre) @ frozen - jax.lax.stop_gradient(model.c)) ** 2, -1)
 
 
-def _prefix_losses(model, a, h):
-    """The errors of reconstructions from the first latents alone, for each prefix but the whole."""
+def _prefix_losses(model, a, h, used):
+    """The errors of reconstructions from the first latents alone, for each prefix of those used but the whole."""
     total, D = 0.0, dictionary(model)
     for share in PREFIXES[:-1]:
-        size = max(1, int(share * a.shape[-1]))
-        total = total + jnp.sum((h - a[:, :size] @ D[:size] - model.c) ** 2, -1)
+        if isinstance(used, int):
+            size = max(1, int(share * used))
+            part = a[:, :size] @ D[:size]
+        else:  # widths differ within the program
+            part = jnp.where(jnp.arange(len(D)) < jnp.maximum(1, jnp.floor(share * used)), a, 0.0) @ D
+        total = total + jnp.sum((h - part - model.c) ** 2, -1)
     return total
 
 
@@ -269,12 +274,12 @@ def auxiliary(model: Autoencoder, h, residual, idle):
     return AUXILIARY * jnp.minimum(idle.sum() / count, 1.0) * share
 
 
-def initial(latents: int, d: int, variant: str, sparsity, *, key) -> Autoencoder:
+def initial(latents: int, d: int, variant: str, sparsity, *, bandwidth: float = BANDWIDTH, key) -> Autoencoder:
     """A random dictionary of unit rows, the encoder its copy, biases 0."""
-    D = jax.random.normal(key, (latents, d))
+    D = jax.random.normal(key, (latents, d), jnp.float32).astype(check.dtype())  # the same numbers in float64
     D = D / jnp.linalg.norm(D, axis=1, keepdims=True)
     extra = jnp.zeros((2, latents))
     if variant == "jumprelu":
-        extra = extra.at[0].set(np.log(BANDWIDTH))
-    cut = jnp.asarray(sparsity, jnp.float32) if variant == "topk" else jnp.zeros(())
+        extra = extra.at[0].set(np.log(bandwidth)).at[1].set(bandwidth)
+    cut = jnp.asarray(sparsity, check.dtype()) if variant == "topk" else jnp.zeros(())
     return Autoencoder(D, jnp.zeros(latents), D, jnp.zeros(d), extra, cut, variant)
