@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-import toysup  # noqa: F401  (it makes every core a device, before anything else starts JAX)
+import toysup
 from benchmarks import cases, report
 
 FOLDER = Path(__file__).resolve().parent / "results"
@@ -23,6 +23,7 @@ BUSY = (
 def main(arguments: list[str] | None = None) -> dict:
     """Measure, print the tables, write the JSON file; returns what is in it."""
     options = parser().parse_args(arguments)
+    toysup.configure()
     settings = cases.QUICK if options.quick else cases.FULL
     torch = None if options.no_torch else cases.load_torch()
     notes, loads = [] if torch else [NO_TORCH], [report.load()]

@@ -9,6 +9,7 @@ import sys
 
 import jax
 
+import toysup
 from benchmarks import clock, ours, problems
 
 CASES = {
@@ -21,6 +22,7 @@ CASES = {
 
 
 def main() -> None:
+    toysup.configure()
     jax.devices()
     anew = count_compilations()
     for name in sys.argv[1:] or CASES:

@@ -7,15 +7,13 @@ import jax
 import toysup
 from benchmarks.problems import Problem
 
-KEY = jax.random.key(0)
-
 
 def train_sampled(problem: Problem, steps: int) -> toysup.Fit:
     """One model for each density, from drawn inputs."""
     return finished(
         toysup.train(
             problem.features, problem.m, importance=problem.importance, restarts=1, objective="sampled",
-            steps=steps, batch=problem.batch, key=KEY,
+            steps=steps, batch=problem.batch, key=jax.random.key(0),
         )
     )  # fmt: skip
 
@@ -25,7 +23,7 @@ def train_exact(features, m: int, importance, restarts: int, steps=None, polish=
     return finished(
         toysup.train(
             features, m, importance=importance, restarts=restarts, objective="exact",
-            steps=steps, polish=polish, key=KEY,
+            steps=steps, polish=polish, key=jax.random.key(0),
         )
     )  # fmt: skip
 

@@ -26,6 +26,7 @@ for name, value in {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PLATFORMS": "cpu",
+    "JAX_NUM_CPU_DEVICES": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
     "XLA_FLAGS": QUICK_TO_COMPILE,
     "MPLBACKEND": "Agg",
     "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(os.environ["TOYSUP_TEST_FOLDER"], "hypothesis"),

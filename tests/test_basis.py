@@ -59,6 +59,20 @@ def test_purity_by_hand():
     assert basis.monosemantic(W).tolist() == [True, True, False]
 
 
+def test_the_clearest_turn_undoes_a_rotation_and_cannot_undo_a_crowd():
+    key = jax.random.key(0)
+    Q = np.asarray(basis.random_rotation(5, key=key))
+    back = basis.clearest_turn(Q, key=key)
+    assert np.allclose(np.sort(np.abs(back)), np.sort(np.eye(5)), atol=1e-5)
+    assert np.allclose(back.T @ back, Q.T @ Q, atol=1e-5)
+    pairs = basis.clearest_turn(np.hstack([Q, -Q]), key=key)
+    assert np.allclose(basis.purity(pairs, "linear"), 0.5, atol=1e-5)
+    slanted = np.array([[1, 0.6], [0, 0.8]])
+    assert np.allclose(basis.clearest_turn(slanted, key=key), slanted)  # one clean neuron: no turn has two
+    with pytest.raises(ValueError, match="must be"):
+        basis.clearest_turn(np.ones((2, 3, 3)), key=key)
+
+
 @pytest.mark.parametrize("size", [1e-12, 1e-7, 1.0, 1e5])
 def test_kurtosis_does_not_depend_on_the_size(size):
     h = np.array([[1.0, -2.0, 0.5, 0.0], [0.0, 0.0, 3.0, 0.0]])

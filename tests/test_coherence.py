@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from toysup import coherence
 from toysup.geometry import polygon, simplex
@@ -30,6 +31,11 @@ def test_bounds_stand_in_their_order():
         most = np.minimum(coherence.most_by_welch(e, m), 1e300)  # inf where it says nothing
         assert (coherence.least_by_volume(e, m) <= most).all()
         assert (coherence.least_by_johnson_lindenstrauss(e, m) <= most).all()
+        assert (coherence.least_by_pairs(e, m) <= np.maximum(coherence.least_by_volume(e, m), 3)).all()
+        better = np.array([min(coherence.most_by_levenshtein(o, m), 1e300) for o in e])
+        assert (better <= most * (1 + 1e-9)).all()
+        assert (better >= coherence.least_by_volume(e, m) * (1 - 1e-9)).all()
+        assert (better[1:] >= better[:-1] * (1 - 1e-9)).all()
         assert (most[1:] >= most[:-1] * (1 - 1e-9)).all()
         assert (most >= m - 1e-6).all()
     assert coherence.least_by_volume(0.9, 100_000) == pytest.approx(1e300)
@@ -45,13 +51,49 @@ def test_counts_and_coherence_are_one_bound():
 
 
 def test_the_lemma_solved_for_the_dimensions():
-    """The number promised is the largest for which 4 ln(N + 1) / (δ²/2 - δ³/3) dimensions are enough."""
-    m, e = 5000, 0.4
-    d = e / (2 + e)
+    """The number promised is the largest N for which 4 ln(2N + 1) / (δ²/2 - δ³/3) dimensions are enough."""
+    m, e = 1200, 0.4
+    d = e / (1 + e)
     count = coherence.least_by_johnson_lindenstrauss(e, m)
     need = lambda points: 4 * np.log(points) / (d**2 / 2 - d**3 / 3)
-    assert need(count + 1) <= m < need(count + 2)
-    assert 2 * d / (1 - d) == pytest.approx(e)
+    assert need(2 * count + 1) <= m < need(2 * count + 3)
+    assert d / (1 - d) == pytest.approx(e)
+
+
+def test_pairs_are_counted_in_full():
+    """N directions have fewer than one pair too close on average, N + 1 do not."""
+    for e, m in ((0.5, 24), (0.3, 100), (0.5, 100)):
+        count, p = float(coherence.least_by_pairs(e, m)), float(coherence.chance(e, m))
+        assert count * (count - 1) / 2 * p < 1 <= (count + 1) * count / 2 * p
+
+
+def by_linear_programme(e, m, degree=14):
+    """The best even polynomial 1 + Σ c_k G_2k, c_k >= 0, at most 0 at overlaps up to e: its value at 1."""
+    t = np.linspace(0, e, 3000)
+    G = [np.ones_like(t), t]
+    for j in range(1, 2 * degree):
+        G.append(((2 * j + m - 2) * t * G[j] - j * G[j - 1]) / (j + m - 2))
+    A = np.stack(G[2::2], 1)
+    return 1 + linprog(np.ones(degree), A_ub=A, b_ub=-np.ones(len(t)), bounds=(0, None), method="highs").fun
+
+
+@pytest.mark.parametrize(("m", "e"), [(3, 0.4), (4, 0.5), (8, 0.5), (8, 0.37), (12, 0.5), (16, 0.5), (24, 0.45)])
+def test_levenshteins_bound_is_what_linear_programmes_find(m, e):
+    """Its polynomials are the best of their degree; those of degree 28 gain a percent at most."""
+    programme = by_linear_programme(e, m)
+    assert programme * (1 - 1e-4) <= coherence.most_by_levenshtein(e, m) < 1.012 * programme
+
+
+@pytest.mark.parametrize(("m", "n", "e"), [(3, 6, 0.2**0.5), (7, 28, 1 / 3), (8, 120, 0.5), (23, 2300, 1 / 3)])
+def test_levenshteins_bound_is_met_by_known_lines(m, n, e):
+    assert coherence.most_by_levenshtein(e, m) == pytest.approx(n, rel=1e-5)
+    assert coherence.most_by_levenshtein(0.0, m) == pytest.approx(m)
+
+
+def test_levenshteins_bound_in_the_plane_and_beyond_all_numbers():
+    for n in (3, 5, 8):
+        assert coherence.most_by_levenshtein(np.cos(np.pi / n), 2) == pytest.approx(n, rel=1e-6)
+    assert coherence.most_by_levenshtein(0.8, 2000) == np.inf
 
 
 def test_coherence_of_known_shapes():
@@ -96,6 +138,8 @@ def test_room_changes_the_program_not_the_answer():
         (lambda: coherence.chance(0.5, 1), ValueError, "m must be a whole number, at least 2"),
         (lambda: coherence.most_by_welch(-0.1, 3), ValueError, "overlap must lie"),
         (lambda: coherence.welch(0, 3), ValueError, "m must be"),
+        (lambda: coherence.most_by_levenshtein(1.1, 3), ValueError, "overlap must lie"),
+        (lambda: coherence.lattice_lines(5), ValueError, "m must be 4, 8, 16 or 24, got 5"),
         (lambda: coherence.coherence(np.ones(3)), ValueError, "W must have shape"),
         (lambda: coherence.coherence(np.zeros((2, 3))), ValueError, "column of length 0"),
         (lambda: coherence.random_frame(2, 3, seed=-1), ValueError, "seed must be"),

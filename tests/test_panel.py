@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -137,6 +138,58 @@ def test_an_exception_is_raised_and_shown_and_forgotten_at_the_next_good_value(t
     assert p.text == "refuse: 0.250"
 
 
+def test_a_callback_that_exits_does_not_end_the_thread_of_all_panels():
+    """Jupyter hands messages to a thread that SystemExit would end in silence; a cell that calls `set` sees it."""
+
+    def leave(gain):
+        if gain > 0.5:
+            raise SystemExit(3)
+        return draw(gain)
+
+    p = Panel(leave, gain=Slider(0, 1, 0.5, steps=10))
+    with pytest.raises(RuntimeError, match="the callback of the panel called exit"):
+        move(p, 2, gain=1)
+    assert (p.frame["error"], p.frame["number"]) == ("SystemExit: 3", 2)
+    move(p, 3, gain=0.2)
+    assert (p.frame["error"], p.text) == ("", "square: 0.200")
+    with pytest.raises(SystemExit):
+        p.set(gain=1)
+
+
+TALK = """
+const heard = {}, model = {
+  values: {
+    controls: [], live: true, offline: OFFLINE, grid: {}, frame: { client: "", number: 0, values: { g: 1 }, error: "" },
+  },
+  get(name) { return this.values[name]; }, on(event, f) { heard[event] = f; }, send(message) { this.sent = message; },
+};
+const c = new Conductor(model), said = () => c.status()[1];
+const answer = (error) => {
+  model.values.frame = { client: c.client, number: c.number, values: c.values, error }; heard["change:frame"]();
+};
+const told = [said()];
+c.move({ g: 2 }, true); c.lost(); told.push(said());  // silence: busy, or gone
+answer("ZeroDivisionError: no"); told.push(said());
+c.move({ g: 3 }, true); answer(""); told.push(said());
+c.stop(); console.log(JSON.stringify(told));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node.js to run the panel's own script")
+@pytest.mark.parametrize("offline", [False, True])
+def test_the_panel_does_not_say_what_it_cannot_know(offline, tmp_path):
+    script = (ROOT / "toysup" / "panel.js").read_text(encoding="utf-8") + TALK.replace("OFFLINE", json.dumps(offline))
+    (tmp_path / "talk.mjs").write_text(script, encoding="utf-8")
+    done = subprocess.run(["node", str(tmp_path / "talk.mjs")], capture_output=True, text=True, timeout=60, check=True)
+    first, silent, failed, last = json.loads(done.stdout)
+    if offline:
+        assert (first, silent) == ("precomputed", "there is no kernel here: the picture has not followed")
+        return
+    assert (first, last) == ("computed here", "computed here")
+    assert silent == "no answer yet: the kernel is busy, or gone; the picture has not followed"
+    assert failed == "not computed: the picture has not followed"
+
+
 def test_an_interrupt_reaches_the_browser_too():
     def slow(gain):
         if gain > 0.5:
@@ -258,6 +311,8 @@ def test_bake_refuses_what_it_cannot_hold():
         ({"other": [1]}, "other is not a control"),
         ({"gain": [2.0]}, "gain must be a number"),
         ({"gain": []}, "at least one value"),
+        ({"gain": 0.5}, r"bake: gain needs a sequence of values, such as \[0.5\]; got 0.5"),
+        ({"kind": "square"}, r"bake: kind needs a sequence of values, such as \['square'\]; got 'square'"),
         ({"gain": np.linspace(0, 1, 30_000)}, "30000 states are too many"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import python
 
 from toysup import preflight
 from toysup.preflight import Row
@@ -63,7 +64,7 @@ FAULTS = {
     "one device": (
         preflight.devices,
         lambda m: m.setattr(preflight.runtime, "cores", lambda: 1000),
-        "import toysup first",
+        "toysup.configure()",
     ),
     "double precision": (
         preflight.precision,
@@ -104,6 +105,20 @@ def test_a_fault_makes_the_command_fail(monkeypatch, capsys):
     monkeypatch.setattr(preflight, "rows", lambda: [Row("Python", "3.9", False, "install a newer one")])
     assert __main__.main() == 1
     assert "1 fault: see the remedies above." in capsys.readouterr().out
+
+
+def test_a_device_that_is_not_there_is_a_row(tmp_path):
+    """JAX_PLATFORMS=cuda where there is no GPU: a fault with its remedy, and the rest of the table."""
+    done = python("import toysup.__main__ as m, sys; sys.exit(m.main())", home=tmp_path, JAX_PLATFORMS="cuda")
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = [line for line in done.stdout.splitlines() if " devices " in line]
+    assert line.startswith("FAULT")
+    assert "JAX_PLATFORMS=cuda" in line
+    assert "remedy: unset JAX_PLATFORMS" in done.stdout
+    assert "1 fault: see the remedies above." in done.stdout
+    assert "loss of the" not in done.stdout
+    assert "panel files" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith("Code for your teacher:")
 
 
 def test_digits_that_agree():

@@ -132,13 +132,62 @@ def test_lost_is_one_for_the_mean_and_zero_for_the_truth():
     assert sensing.lost(x, np.full_like(x, 0.1), 0.2) == pytest.approx(1, abs=0.02)
 
 
+def test_the_search_finds_what_is_sparse_enough_and_hedges_else():
+    W, draw = coherence.random_frame(4, 9, seed=0), np.random.default_rng(0)
+    x = np.zeros((9, 20))
+    for j in range(20):
+        x[draw.permutation(9)[: j % 4], j] = draw.uniform(0.1, 1, j % 4)
+    assert np.allclose(sensing.search(W, W @ x), x, atol=1e-6)  # up to m - 1 entries, always
+    crowded = np.zeros((9, 1))
+    crowded[:4] = 0.6
+    guess = sensing.search(W, W @ crowded)
+    assert np.allclose(W @ guess, W @ crowded)
+    assert (guess > 0).sum() > 4  # a mean over several sets
+    fits = [s for s in itertools.combinations(range(9), 4) if _inside(np.linalg.solve(W[:, s], W @ crowded))]
+    assert set(np.flatnonzero(guess > 0)) == set().union(*fits)
+    assert np.allclose(sensing.search(W, W @ crowded, most=4)[:, 0], sensing.recover(W, (W @ crowded)[:, 0]))
+
+
+def _inside(entries):
+    return (entries >= 0).all() and (entries <= 1).all()
+
+
+def test_one_trained_step_is_a_readout_and_untrained_steps_are_iterations():
+    W, h = coherence.random_frame(4, 9, seed=0), frame(4, 5)
+    V, b = np.random.default_rng(0).normal(size=(1, 9, 4)), np.random.default_rng(1).normal(size=(1, 9))
+    assert np.allclose(sensing.unroll(W, h, V, b), np.maximum(V[0] @ h + b[0][:, None], 0), atol=1e-5)
+    s = 1 / np.linalg.norm(W, 2) ** 2
+    same = sensing.unroll(W, h, np.stack(7 * [s * W.T]), np.full((7, 9), -s * 0.2))
+    assert np.allclose(same, sensing.iterate(W, h, 7, 0.2), atol=1e-5)
+    V, b = sensing.train_steps(np.stack([W, W]), 0.3, 2, steps=3, key=KEY)
+    assert V.shape == (2, 2, 9, 4)
+    assert b.shape == (2, 2, 9)
+
+
 def test_a_matrix_of_zeros_reads_nothing():
     assert (np.asarray(sensing.iterate(np.zeros((2, 3)), np.ones((2, 1)), 5, 0.0)) == 0).all()
+
+
+def test_a_comparison_is_judged_on_inputs_that_training_did_not_see(monkeypatch):
+    """No key of a draw is one of those that training folds out of its own."""
+    used = {}
+    note = lambda name, real: lambda *a, key, **k: used.setdefault(name, key) is key and real(*a, key=key, **k)
+    for name in ("sample", "train_readout", "train"):
+        monkeypatch.setattr(sensing, name, note(name, getattr(sensing, name)))
+    sensing.compare(3, 4, 0.2, draws=1, solved=1, steps=3)
+    data = lambda key: np.asarray(jax.random.key_data(key)).tolist()
+    folded = [data(used[name]) for name in ("train_readout", "train")]
+    folded += [data(jax.random.fold_in(used[name], t)) for name in ("train_readout", "train") for t in range(4)]
+    assert data(used["sample"]) not in folded
+    assert len({tuple(data(key)) for key in used.values()}) == 3
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
+        (lambda: sensing.search(np.eye(2), np.ones(2)), ValueError, r"h \(m, batch\)"),
+        (lambda: sensing.train_steps(np.ones(3), 0.1, 2, key=KEY), ValueError, "W must have shape"),
+        (lambda: sensing.train_steps(np.eye(3), 0.1, 0, key=KEY), ValueError, "depth must be"),
         (lambda: sensing.recover(frame(2, 3), np.ones(3)), ValueError, r"measurements must have shape \(2,\)"),
         (lambda: sensing.recover(np.ones((1, 2)), [-1.0]), ValueError, "no non-negative x has these measurements"),
         (lambda: sensing.recover(np.ones(2), [1.0]), ValueError, "W must have shape"),

@@ -14,14 +14,17 @@ import warnings
 
 import helpers
 import jax
+import jaxlib
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 
 import toysup
-from toysup import check, geometry
+from toysup import check, geometry, runtime
+from toysup import grid as grid_module
 from toysup import store as stores
-from toysup.grid import make_plan
+from toysup.grid import make_plan, versions
 from toysup.sweep import make_task, run_task, sweep
 
 QUICK = {"restarts": 2, "steps": 10, "polish": 5}
@@ -126,7 +129,8 @@ def test_labels_units_settings_and_versions(small):
     expected = {
         "restarts": 2, "steps": 10, "polish": 5, "learning_rate": 0.1, "keep": "best", "objective": "auto",
         "trained": "exact", "toysup_version": toysup.__version__, "jax_version": jax.__version__,
-        "numpy_version": np.__version__, "precision": "float32", "batch": 1024, "feature": -1,
+        "numpy_version": np.__version__, "precision": "float32",
+        "optax_version": optax.__version__, "jaxlib_version": jaxlib.__version__, "batch": 1024, "feature": -1,
     }  # fmt: skip
     assert {name: small.attrs[name] for name in expected} == expected
     assert small.attrs["python_version"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}.")
@@ -200,6 +204,16 @@ def test_versions_of_a_worker_must_be_the_same(small):
         run_task(task)
 
 
+def test_a_worker_configures_its_process_where_the_sender_did(small, monkeypatch):
+    called = []
+    monkeypatch.setattr(runtime, "configure", lambda: called.append("here"))
+    for configured in (False, True):
+        monkeypatch.setattr(runtime, "configured", lambda configured=configured: configured)
+        task = make_task(plan_of(4, polish=5, **{k: SMALL[k] for k in ("n", "m", "density", "seed")}), 0)
+        run_task(pickle.loads(pickle.dumps(task)))
+        assert bool(called) == configured
+
+
 # ------------------------------------------------------------------------------------------ nothing is lost
 
 
@@ -245,6 +259,58 @@ def test_bad_chunks_are_named_and_computed_again(tmp_path, small):
     assert "chunk-0000001" not in text
     xr.testing.assert_identical(small, again)
     xr.testing.assert_identical(small, sweep(**SMALL, store=folder).load())  # no warning: all is sound now
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("optax", lambda m: m.setattr(grid_module.optax, "__version__", "0.0.1")),
+        ("jaxlib", lambda m: m.setattr(grid_module.jaxlib, "__version__", "0.0.1")),
+        ("random_numbers", lambda m: m.setattr(grid_module, "_random_numbers", lambda: "rbg")),
+        ("XLA_FLAGS", lambda m: m.setenv("XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")),
+    ],
+)
+def test_a_sweep_is_not_resumed_with_other_numbers(name, change, tmp_path, small, monkeypatch):
+    """Chunks made by another optimiser, generator or compiler are named and computed again, not mixed in."""
+    sweep(**SMALL, store=tmp_path)
+    with monkeypatch.context() as other:
+        before = versions()[name]
+        change(other)
+        assert versions()[name] != before
+        with pytest.warns(RuntimeWarning, match=rf"0000000.npz was made with {name} .*, here is .*again"):
+            sweep(**SMALL, store=tmp_path)
+
+
+def test_the_generator_is_that_of_the_keys_a_sweep_makes():
+    before = versions()["random_numbers"]
+    with jax.default_prng_impl("rbg"):
+        assert versions()["random_numbers"] != before
+        assert str(jax.random.key_impl(jax.random.key(0))) in versions()["random_numbers"]
+    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+        assert versions()["random_numbers"] != before
+
+
+def test_flags_that_change_no_number_are_no_other_version(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX2 --xla_backend_optimization_level=1")
+    before = versions()
+    assert before["XLA_FLAGS"] == "--xla_backend_optimization_level=1 --xla_cpu_max_isa=AVX2"
+    more = " --xla_force_host_platform_device_count=3 --xla_dump_to=/tmp/x  --xla_dump_hlo_as_text"
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_cpu_max_isa=AVX2" + more)
+    assert versions() == before
+    monkeypatch.delenv("XLA_FLAGS")
+    assert versions()["XLA_FLAGS"] == "none"
+
+
+def test_chunks_of_an_older_toysup_say_less_and_are_computed_again(tmp_path, small):
+    """Stores written before these were recorded."""
+    sweep(**SMALL, store=tmp_path)
+    manifest = json.loads((tmp_path / "sweep.json").read_bytes())
+    less = {name: manifest["versions"][name] for name in ("toysup", "jax", "precision")}
+    old = stores.open_store(tmp_path, manifest["settings"], less)
+    stores.write_chunk(old, 2, stores.read_chunk(stores.open_store(tmp_path, manifest["settings"], versions()), 2))
+    with pytest.warns(RuntimeWarning, match=r"chunk-0000002.npz does not say which jaxlib.*Computed again"):
+        again = sweep(**SMALL, store=tmp_path)
+    xr.testing.assert_identical(small, again.load())
 
 
 def test_a_chunk_damaged_after_the_sweep_is_not_used_when_read(tmp_path):
@@ -403,6 +469,61 @@ def test_processes_and_what_a_lost_one_leaves(small, tmp_path):
         with pytest.raises(RuntimeError, match="executor"):
             sweep(**SMALL, executor=executor, store=tmp_path / "s")
     xr.testing.assert_identical(small, sweep(**SMALL, store=tmp_path / "s").load())
+
+
+POOL = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import jax, toysup
+{unguarded}
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=get_context(sys.argv[1]))
+    {before}
+    begun = time.monotonic()
+    try:
+        found = toysup.sweep(n=2, m=1, density=[0.1, 0.2], restarts=1, steps=5, polish=0, chunk=1, executor=pool)
+        print("found", found.sizes["density"])
+    except RuntimeError as error:
+        print(time.monotonic() - begun, error)
+"""
+
+
+def pool(folder, method, before="", unguarded=""):
+    """What a script prints, and its stderr."""
+    (folder / "script.py").write_text(POOL.format(before=before, unguarded=unguarded))
+    environment = os.environ | {"PYTHONPATH": str(helpers.ROOT)}
+    command = [sys.executable, str(folder / "script.py"), method]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("before", ["jax.devices()", "jax.devices(); pool.submit(len, 'abc').result()"])
+def test_processes_forked_after_jax_has_started_are_refused_at_once(before, tmp_path):
+    out, _ = pool(tmp_path, "fork", before)
+    seconds, message = out.split(" ", 1)
+    assert float(seconds) < 20
+    assert "forked after JAX had started" in message
+    assert 'mp_context=multiprocessing.get_context("spawn")' in message
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+@pytest.mark.parametrize("before", ["", "pool.submit(len, 'abc').result(); jax.devices()"])
+def test_processes_forked_before_are_fine(before, tmp_path):
+    assert pool(tmp_path, "fork", before)[0] == "found 2\n"
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    unguarded = "if __name__ != '__main__': ProcessPoolExecutor(1, mp_context=get_context('spawn')).submit(len, 'a')"
+    out, err = pool(tmp_path, "spawn", unguarded=unguarded)
+    assert "bootstrapping phase" in err  # what the worker died of
+    assert "was lost with the executor" in out
+    assert '`if __name__ == "__main__":`' in out
+    assert pool(tmp_path, "spawn")[0] == "found 2\n"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import jax
 import nbformat
 import pytest
 from nbformat import v4
+
+from toysup import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -272,6 +275,64 @@ def test_a_step_that_fails_without_a_failing_test_is_one_failure(status, counts,
 def test_a_step_without_a_chosen_test_is_no_failure():
     assert make.tally(5, (0, 0, 0), chosen=True) == (0, 0, 0)
     assert make.tally(1, (0, 0, 0), chosen=True) == (0, 1, 0)
+
+
+def test_clean_removes_the_compiled_programs(tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(make, "ROOT", tmp_path / "checkout")
+    place = make.compiled_programs()
+    if sys.platform != "win32":  # which asks the system, not the environment
+        assert place == programs.root()
+    (place / "jaxlib-1").mkdir(parents=True)
+    (place / "jaxlib-1" / "key.program").touch()
+    (place.parent / "mine").touch()
+    assert make.main(["clean"]) == 0
+    assert not place.exists()
+    assert (place.parent / "mine").exists()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    if sys.platform != "win32":
+        assert make.compiled_programs() == programs.root()
+
+
+FAKES = {
+    "make": 'if [ "$2" = python ]; then echo python3; else echo "1 passed, 0 failed, 0 skipped"; fi',
+    "dpkg": "exit 1",  # the fonts are missing
+    "python3": "exit 0",
+    "chromium": "exit 0",
+    "sleep": 'echo "sleep $1" >> "$CALLS"',
+    "apt-get": """echo "$*" >> "$CALLS"
+        case "$(grep -cv sleep "$CALLS")" in [124]) echo "E: $SAID" >&2; exit 100;; esac""",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="CI's script is for Debian")
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        ("Could not get lock /var/lib/apt/lists/lock. It is held by process 12 (apt-get)", 3),
+        ("Failed to fetch http://host.example: no such host", 0),
+    ],
+)
+def test_ci_waits_for_the_locks_of_apt_and_for_nothing_else(said, waits, tmp_path):
+    """A stand-in for apt-get fails at its 1st, 2nd and 4th call: two updates, one installation."""
+    for name, body in FAKES.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    calls = tmp_path / "calls"
+    environ = os.environ | {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(calls), "SAID": said}
+    done = subprocess.run(["bash", str(ROOT / ".ci" / "run")], env=environ, capture_output=True, text=True, timeout=60)
+    lines = calls.read_text().splitlines()
+    assert sum(line.startswith("sleep") for line in lines) == waits
+    apt = [line for line in lines if not line.startswith("sleep")]
+    assert all("DPkg::Lock::Timeout=" in line for line in apt)
+    if waits:
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "1 passed, 0 failed, 0 skipped")
+        assert [line.split()[2] for line in apt] == ["update"] * 3 + ["install"] * 2
+    else:
+        assert done.returncode != 0
+        assert said in done.stderr
+        assert [line.split()[2] for line in apt] == ["update", "install"]
 
 
 # ---------------------------------------------------------------- notebooks

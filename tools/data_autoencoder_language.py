@@ -16,9 +16,11 @@ import jax
 import numpy as np
 
 from tools.data_language import FOLDER, MODELS, texts
-from toysup import autoencoder
+from toysup import autoencoder, configure
 from toysup.autoencoder import metrics
 from toysup.language import checkpoint, dictionaries, transformer
+
+configure()
 
 LATENTS, VARIANT, SPARSITY = 512, "batchtopk", 8
 STEPS, BATCH, RATE, SEED = 1500, 1024, 3e-3, 0

@@ -12,8 +12,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import autoencoder, independent, recovery
+from toysup import autoencoder, configure, independent, recovery
 from toysup.autoencoder import exact
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "autoencoders_on_toys.npz"
 SEEDS, STEPS, BATCH, RATE = 20, 800, 256, 0.01

@@ -13,6 +13,8 @@ import numpy as np
 import toysup
 from toysup import correlation
 
+toysup.configure()
+
 FILE = Path(__file__).resolve().parent.parent / "data" / "correlated_sets.npz"
 SIZES = (2, 3, 4, 6, 8, 10, 12, 16, 20)
 DENSITY, SEEDS, BATCH = 0.05, 24, 512

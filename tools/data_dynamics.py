@@ -13,6 +13,8 @@ import numpy as np
 import toysup
 from toysup import dynamics
 
+toysup.configure()
+
 FILE = Path(__file__).resolve().parent.parent / "data" / "dynamics.npz"
 RUNS, EVERY, RATE, KEPT = 24, 50, 1e-3, 24
 LARGE = {"n": 100, "m": 10, "density": 0.4, "spread": (2 / 110) ** 0.5, "steps": 10_000, "batch": 512}

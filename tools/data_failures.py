@@ -13,9 +13,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import autoencoder, failures, independent
+from toysup import autoencoder, configure, failures, independent
 from toysup.autoencoder import metrics
 from toysup.correlation import pairs
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "autoencoder_failures.npz"
 KEY, UNSEEN = jax.random.key(15), jax.random.key(16)

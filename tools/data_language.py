@@ -12,8 +12,11 @@ from pathlib import Path
 
 import jax
 
+from toysup import configure
 from toysup.language import checkpoint, corpus, transformer
 from toysup.language.corpus import MODES
+
+configure()
 
 FOLDER = Path(__file__).resolve().parent.parent / "data"
 CHARACTERS, SEED, KEPT_BACK = 1_500_000, 0, 50_000

@@ -10,7 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import independent, memory
+from toysup import configure, independent, memory
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "memorisation.npz"
 FEATURES, DENSITY, SEEDS = 200, 0.03, 20

@@ -13,9 +13,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from toysup import expected_loss
+from toysup import configure, expected_loss
 from toysup.branches import one_differs
 from toysup.recipe import plain_training
+
+configure()
 
 FILE = Path(__file__).resolve().parent.parent / "data" / "one_feature.npz"
 DENSITY, RUNS = 0.05, 64

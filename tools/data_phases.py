@@ -12,6 +12,8 @@ import numpy as np
 import toysup
 from toysup import phases
 
+toysup.configure()
+
 FILE = pathlib.Path(__file__).resolve().parent.parent / "data" / "phases_three_in_two.npz"
 DENSITY, RATIO = np.geomspace(1, 0.01, 100), np.geomspace(0.1, 10, 100)
 RESTARTS = 8

@@ -537,8 +537,19 @@ def lock(options, extra):
     return 0
 
 
+def compiled_programs():
+    """Where the package keeps compiled programs (`toysup.programs.root()`), without importing it."""
+    home = Path.home()
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", str(home / "AppData" / "Local"))) / "toysup" / "Cache" / "compiled"
+    if sys.platform == "darwin":
+        return Path(os.environ.get("XDG_CACHE_HOME", "") or str(home / "Library" / "Caches")) / "toysup" / "compiled"
+    return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or str(home / ".cache")) / "toysup" / "compiled"
+
+
 def clean(options, extra):
-    """Remove what set-up and tests leave in the folder."""
+    """Remove what set-up and tests leave in the folder, and the compiled programs in the home."""
+    shutil.rmtree(str(compiled_programs()), ignore_errors=True)
     for name in (".venv", ".jupyter", ".pytest_cache", ".ruff_cache", "build", "toysup.egg-info"):
         shutil.rmtree(str(ROOT / name), ignore_errors=True)
     for folder in ("toysup", "tests", "tools", "notebooks", "benchmarks"):
@@ -578,7 +589,7 @@ def parser():
     for name, run, text in (
         ("lock", lock, "remake the locks with uv; --upgrade takes newer versions"),
         ("setup", setup_target, "make .venv with everything in it"),
-        ("clean", clean, "remove .venv and caches"),
+        ("clean", clean, "remove .venv, caches and compiled programs"),
     ):
         targets.add_parser(name, help=text).set_defaults(run=run)
     return top

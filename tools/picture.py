@@ -13,6 +13,8 @@ from toysup.geometry import describe
 from toysup.marks import Arrows, Plot
 from toysup.plots import show
 
+toysup.configure()
+
 PATH = Path(__file__).resolve().parent.parent / "data" / "superposition.png"
 
 

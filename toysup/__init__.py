@@ -1,8 +1,12 @@
 """Toy models of superposition: train many at once, look at what they learned, check it against theory.
 
+Importing it changes no setting of JAX and starts no device. `toysup.configure()`, before anything else uses JAX,
+makes every core a device and keeps compiled programs on disk; `toysup.notebook` calls it.
+
 Each module imports only modules above it in this list:
 
-check, runtime      errors for people; cores and compiled programs
+check               errors for people
+programs, runtime   compiled programs on disk; the cores of this machine
 features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
 optimise, restarts  Adam and BFGS; every model from every start, and the best of them
@@ -35,16 +39,13 @@ language.dashboard  the browser of latents, in a notebook and as one page
 preflight, notebook              is this machine ready; what every notebook imports
 """
 
-from toysup import runtime as _runtime
-
-_runtime.configure()
-
-from toysup.features import Features, anticorrelated, correlated, independent, sample  # noqa: E402
-from toysup.geometry import canonicalize, feature_dimensionality  # noqa: E402
-from toysup.loss import expected_loss  # noqa: E402
-from toysup.model import forward  # noqa: E402
-from toysup.sweep import sweep  # noqa: E402
-from toysup.train import Fit, train  # noqa: E402
+from toysup.features import Features, anticorrelated, correlated, independent, sample
+from toysup.geometry import canonicalize, feature_dimensionality
+from toysup.loss import expected_loss
+from toysup.model import forward
+from toysup.runtime import configure
+from toysup.sweep import sweep
+from toysup.train import Fit, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Fit",
     "anticorrelated",
     "canonicalize",
+    "configure",
     "correlated",
     "expected_loss",
     "feature_dimensionality",

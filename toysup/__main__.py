@@ -2,11 +2,12 @@
 
 import sys
 
-from toysup import preflight
+from toysup import configure, preflight
 
 
 def main() -> int:
     """Print the report; return the exit status."""
+    configure()
     found = preflight.rows()
     print(preflight.report(found))
     return int(any(not row.ok for row in found))

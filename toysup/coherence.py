@@ -54,15 +54,52 @@ def least_by_volume(overlap, m: int):
     return 1 / np.maximum(chance(overlap, m), 1 / LARGEST)
 
 
+def least_by_pairs(overlap, m: int):
+    """So many directions fit by drawing them all at random: fewer than one of N(N - 1)/2 pairs is too close on average.
+
+    Some draw then has no such pair at all: the union bound over pairs, with the exact chance of each.
+    """
+    return np.floor((1 + np.sqrt(1 + 8 * (1 - 1e-12) / np.maximum(chance(overlap, m), 1 / LARGEST))) / 2)
+
+
 def least_by_johnson_lindenstrauss(overlap, m: int):
     """So many directions fit by the Johnson-Lindenstrauss lemma, in the form of Dasgupta and Gupta (2003, theorem 2.1).
 
-    The lemma maps N + 1 points (the origin and N orthonormal vectors) into m >= 4 ln(N + 1) / (δ²/2 - δ³/3)
-    dimensions and keeps squared distances to 1 ± δ. Cosines then are at most 2δ / (1 - δ), so δ = ε / (2 + ε).
+    The lemma's linear map takes 2N + 1 points, the origin and ± N orthonormal vectors, into
+    m >= 4 ln(2N + 1) / (δ²/2 - δ³/3) dimensions and keeps squared distances to 1 ± δ. By 4ab = |a + b|² - |a - b|²
+    dot products are at most δ, and overlaps at most δ / (1 - δ), so δ = ε / (1 + ε).
     """
     m, e = check.count("m", m, least=2), _overlap(overlap)
-    d = e / (2 + e)
-    return np.floor(np.exp(np.minimum(m * (d**2 / 2 - d**3 / 3) / 4, 690.0)) + 1e-9) - 1
+    d = e / (1 + e)
+    points = np.floor(np.exp(np.minimum(m * (d**2 / 2 - d**3 / 3) / 4, 690.0)) + 1e-9)
+    return np.floor((points - 1) / 2)
+
+
+def most_by_levenshtein(overlap: float, m: int) -> float:
+    """More directions than this do not fit: Levenshtein's bound for lines, from the best polynomials of their degree.
+
+    With G_j the Gegenbauer polynomials of m dimensions (1 at 1), h_j the dimension of the harmonic polynomials of
+    degree j, and sums over j = d - 2, d - 4, ...: N <= Σ h_j - Σ h_j G_j(ε) / G_d(ε), for the first d from 2 on at
+    which Σ h_j G_j(ε) + h_d G_d(ε) <= 0. Returns inf beyond 1e300 (and for overlaps close to 1).
+    Source: Levenshtein 1998 (the bounds L_{2k-1} and L_{2k} of projective spaces), written for lines; tests compare
+    it with linear programmes solved by computer.
+    """
+    m, e = check.count("m", m, least=2), float(_overlap(overlap))
+    log_h = lambda j: (
+        math.log((2 * j + m - 2) / j) + math.lgamma(j + m - 2) - math.lgamma(j) - math.lgamma(m - 1) if j else 0.0
+    )
+    G, sums, dims = [1.0, e], [1.0, e], [1.0, 1.0]  # G_j, and Σ h_i G_i and Σ h_i up to j, both over h_j
+    for d in range(2, 3000):
+        new = ((2 * d + m - 4) * e * G[1] - (d - 1) * G[0]) / (d + m - 3)
+        ratio = math.exp(log_h(d - 2) - log_h(d))
+        through = ratio * sums[0] + new
+        if through <= 1e-12 * abs(new):
+            log_count = log_h(d - 2) + math.log(dims[0] - sums[0] / new)
+            return math.exp(log_count) if log_count < math.log(LARGEST) else math.inf
+        scale = max(abs(G[1]), abs(new), 1e-300)  # G and the sums become small together
+        G, sums = [G[1] / scale, new / scale], [sums[1] / scale, through / scale]
+        dims = [dims[1], ratio * dims[0] + 1]
+    return math.inf
 
 
 def most_by_welch(overlap, m: int):
@@ -114,6 +151,65 @@ def coherence(W):
     unit = W / size
     dots = np.abs(np.swapaxes(unit, -1, -2) @ unit)
     return np.minimum(dots[..., *np.triu_indices(W.shape[-1], 1)].max(-1), 1.0)
+
+
+def lattice_lines(m: int) -> np.ndarray:
+    """The shortest vectors of a famous lattice, one of each ± pair, as whole numbers: no two overlap by more than 1/2.
+
+    m: 4 (D4, 12 lines), 8 (E8, 120), 16 (Barnes-Wall, 2,160) or 24 (Leech, 98,280). Returns (m, lines), all columns
+    of the same length. Source: Conway and Sloane 1999, chapters 4 and 10 (not read; the tests check every pair).
+    """
+    if check.count("m", m) not in (4, 8, 16, 24):
+        raise ValueError(f"m must be 4, 8, 16 or 24, got {m}")
+    if m == 4:
+        found = _two_places(m, 1)
+    elif m == 8:
+        found = np.vstack([2 * np.eye(8, dtype=int), _signed_words(_words(_reed_muller(3)), 4, 1)])
+    elif m == 16:
+        found = np.vstack([_two_places(m, 2), _signed_words(_words(_reed_muller(4)), 8, 1, even=True)])
+    else:
+        code = _words(_golay())
+        rows = [(1 - 2 * code) * np.where(np.arange(24) == i, -3, 1) for i in range(24)]
+        found = np.vstack([_two_places(m, 4), _signed_words(code, 8, 2, even=True), *rows])
+    first = found[np.arange(len(found)), (found != 0).argmax(1)]
+    return found[first > 0].T.astype(np.int8)
+
+
+def _two_places(m, size):
+    """All vectors with two entries ± size, the first of them positive."""
+    i, j = np.triu_indices(m, 1)
+    found = np.zeros((2, len(i), m), int)
+    found[:, np.arange(len(i)), i] = size
+    found[0, np.arange(len(i)), j], found[1, np.arange(len(i)), j] = size, -size
+    return found.reshape(-1, m)
+
+
+def _signed_words(code, weight, size, even=False):
+    """The words of a weight, with entries ± size in their places, all signs or an even number of minus signs."""
+    signs = 1 - 2 * ((np.arange(2**weight)[:, None] >> np.arange(weight)) & 1)
+    signs = signs[signs.prod(1) == 1] if even else signs
+    places = np.array([np.flatnonzero(word) for word in code if word.sum() == weight])
+    found = np.zeros((len(places), len(signs), code.shape[1]), int)
+    found[np.arange(len(places))[:, None, None], np.arange(len(signs))[None, :, None], places[:, None]] = size * signs
+    return found.reshape(-1, code.shape[1])
+
+
+def _words(generators):
+    """All words of the binary code that some words (rows) generate."""
+    k = len(generators)
+    return ((np.arange(2**k)[:, None] >> np.arange(k)) & 1) @ generators % 2
+
+
+def _reed_muller(r):
+    """The words 1 and the r coordinates of the points of a cube: generators of length 2**r."""
+    return np.vstack([np.ones(2**r, int), (np.arange(2**r) >> np.arange(r)[:, None]) & 1])
+
+
+def _golay():
+    """Generators of the extended Golay code: shifts of the non-residues modulo 23 with 0, and the word of ones."""
+    squares = {k * k % 23 for k in range(1, 23)}
+    rows = [[int((j - i) % 23 not in squares) for j in range(23)] + [0] for i in range(11)]
+    return np.vstack([np.ones(24, int), rows])
 
 
 def random_frame(m: int, n: int, *, seed: int, draws: int | None = None) -> np.ndarray:

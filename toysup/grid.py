@@ -12,10 +12,13 @@ import difflib
 import itertools
 import math
 import operator
+import os
 import platform
 
 import jax
+import jaxlib
 import numpy as np
+import optax
 
 from toysup import check
 from toysup import loss as losses
@@ -325,7 +328,8 @@ def attributes(plan: Plan, executor=None) -> dict:
     """The attributes of a Dataset: settings, versions, and what the models were trained on."""
     devices = jax.local_devices()
     here = f"{len(devices)} x {devices[0].device_kind}"
-    found = {name if name == "precision" else f"{name}_version": text for name, text in versions().items()}
+    bare = ("precision", "random_numbers", "XLA_FLAGS")
+    found = {name if name in bare else f"{name}_version": text for name, text in versions().items()}
     found |= {"numpy_version": np.__version__, "python_version": platform.python_version()}
     return settings_of(plan) | found | {"devices": here if executor is None else f"those of {type(executor).__name__}"}
 
@@ -340,4 +344,19 @@ def versions() -> dict[str, str]:
     """What the numbers of a chunk depend on besides its settings."""
     from toysup import __version__
 
-    return {"toysup": __version__, "jax": jax.__version__, "precision": str(check.dtype())}
+    packages = {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "optax": optax.__version__}
+    how = {"precision": str(check.dtype()), "random_numbers": _random_numbers(), "XLA_FLAGS": _flags()}
+    return {"toysup": __version__, **packages, **how}
+
+
+def _random_numbers() -> str:
+    """What `jax.random.key(seed)` gives the models; the setting of threefry changes the numbers of one key."""
+    split = "" if jax.config.jax_threefry_partitionable else ", not partitionable"
+    return f"{jax.config.jax_default_prng_impl}{split}"
+
+
+def _flags() -> str:
+    """The flags of XLA that may change a last digit, in a fixed order; how many devices there are changes none."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    silent = ("--xla_force_host_platform_device_count", "--xla_dump_")
+    return " ".join(sorted(flag for flag in flags if not flag.startswith(silent))) or "none"

@@ -1,4 +1,8 @@
-"""What every notebook of the series imports: `from toysup.notebook import *`."""
+"""What every notebook of the series imports: `from toysup.notebook import *`.
+
+It calls `toysup.configure()` and says nothing where that cannot do all (JAX already started, a read-only home): results
+are the same, only slower. `python -m toysup` tells.
+"""
 
 import jax
 import numpy as np
@@ -6,6 +10,7 @@ import numpy as np
 from toysup import (
     Fit,
     anticorrelated,
+    configure,
     correlated,
     expected_loss,
     forward,
@@ -20,6 +25,8 @@ from toysup.geometry import canonicalize, describe, feature_dimensionality, norm
 from toysup.marks import Arrows, Bars, Curves, Heat, Plot, Points
 from toysup.panel import Choice, Panel, Slider
 from toysup.plots import show
+
+configure()
 
 
 def fixed(values, decimals: int = 2) -> str:

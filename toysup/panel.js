@@ -2,7 +2,7 @@
 // The kernel answers numbered requests through the trait `frame`; `grid` holds states computed beforehand.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SILENCE = 2500; // ms without an answer after which the kernel counts as absent
+const SILENCE = 2500; // ms without an answer after which the kernel counts as absent; one that was only busy is heard later
 const RETRY = 30000; // ms after which an unanswered request may be followed by another
 const GRACE = 120; // ms for which a kernel that has been quick is waited for before the grid is shown
 const NUDGES = [5, 9, 16]; // ms between the messages that hurry an answer
@@ -500,7 +500,11 @@ class Conductor {
       return ["grid", `precomputed${at}${waits ? "; training …" : ""}`];
     }
     if (waits) return ["waits", "training …"];
-    if (this.kernel === "absent" && !same(values, this.values)) return ["absent", "no kernel answers: the picture has not followed"];
+    if (this.kernel === "absent" && !same(values, this.values)) {
+      const why = this.model.get("offline") ? "there is no kernel here:" : "no answer yet: the kernel is busy, or gone;";
+      return ["absent", `${why} the picture has not followed`];
+    }
+    if (this.shown.error) return ["absent", "not computed: the picture has not followed"];
     if (this.kernel === "absent") return ["grid", "precomputed"];
     return ["kernel", "computed here"];
   }

@@ -17,7 +17,7 @@ import json
 import math
 import pathlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import anywidget
 import numpy as np
@@ -212,7 +212,10 @@ class Panel(anywidget.AnyWidget):
         except ValueError as error:
             self.frame = self._frame(client, number, _say(error))
             raise
-        self._move(values, client, number)
+        try:
+            self._move(values, client, number)
+        except SystemExit as error:  # it would end the thread in which Jupyter reads the messages of all panels
+            raise RuntimeError(f"the callback of the panel called exit: {_say(error)}") from error
 
     def _move(self, values, client, number) -> str:
         with self._lock:
@@ -242,7 +245,10 @@ class Panel(anywidget.AnyWidget):
 
     def _axis(self, name, values) -> list:
         control = self._controls[name]
-        accepted = [control.inside(name, v) for v in (values.tolist() if isinstance(values, np.ndarray) else values)]
+        values = values.tolist() if isinstance(values, np.ndarray) else values
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise ValueError(f"bake: {name} needs a sequence of values, such as [{values!r}]; got {values!r}")
+        accepted = [control.inside(name, v) for v in values]
         if not accepted:
             raise ValueError(f"bake: {name} needs at least one value")
         return list(dict.fromkeys(accepted)) if isinstance(control, Choice) else sorted(set(accepted))

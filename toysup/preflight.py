@@ -20,6 +20,7 @@ from toysup import check, expected_loss, geometry, independent, runtime, theory,
 DIGITS = 4  # that must agree; the notebooks print no more
 BITS = "6f27e439"  # of 64 random words, the same on every machine; see `random_bits`
 PENTAGON = 0.00890360  # lowest loss of 64 restarts in double precision: 5 features in 2 dimensions, p = 0.05, I = 1
+NO_DEVICE = "none"
 LAB = "run `make lab`, or: pip install 'toysup[lab]'"
 
 
@@ -34,9 +35,11 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """All rows, in the order in which faults should be mended."""
-    questions = (python, packages, devices, precision, random_bits, reference_numbers, panels, offline_files)
-    return [row for question in questions for row in question()]
+    """All rows, in the order in which faults should be mended; numbers are left out where nothing can compute them."""
+    found = [*python(), *packages(), *devices()]
+    if not found[-1].found.startswith(NO_DEVICE):
+        found += [*precision(), *random_bits(), *reference_numbers()]
+    return [*found, *kept_programs(), *panels(), *offline_files()]
 
 
 def python() -> list[Row]:
@@ -72,11 +75,25 @@ def _wanted() -> dict:
 
 def devices() -> list[Row]:
     """What JAX computes on."""
-    found = jax.devices()
+    try:
+        found = jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX raises the second, without a word, where a plugin is missing
+        asked = jax.config.jax_platforms or "auto"
+        said = f": {str(error).splitlines()[0]:.80}" if str(error) else ""
+        remedy = "unset JAX_PLATFORMS, or install JAX for that device (for instance: pip install 'jax[cuda13]')"
+        return [Row("devices", f"{NO_DEVICE} for JAX_PLATFORMS={asked}{said}", False, remedy)]
     kind = found[0].platform
     text = f"{len(found)} x {kind}, {runtime.cores()} cores"
-    remedy = "JAX was started before toysup: restart, and import toysup first"
-    return [Row("devices", text, kind != "cpu" or len(found) >= runtime.cores(), remedy)]
+    remedy = "JAX was started before toysup.configure(): restart, and call it (or import toysup.notebook) first"
+    wanted = jax.config.jax_num_cpu_devices  # -1 where neither the user nor configure() has set it
+    enough = len(found) >= (runtime.cores() if wanted == -1 else wanted)
+    return [Row("devices", text, kind != "cpu" or enough, remedy)]
+
+
+def kept_programs() -> list[Row]:
+    """Where compiled programs are kept; that they are not is slow, but no fault."""
+    place = jax.config.jax_compilation_cache_dir
+    return [Row("compiled programs", f"in {place}" if place else "not kept: each start compiles anew", True)]
 
 
 def precision() -> list[Row]:

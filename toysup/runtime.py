@@ -1,49 +1,77 @@
 """How the package uses the machine: every CPU core as a JAX device, compiled programs kept on disk.
 
-Nothing is changed that the user has set, or can no longer be changed because JAX is already running.
+Importing the package changes nothing; `configure` does, and leaves alone what the user has set.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import pathlib
+import sys
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import platformdirs
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from toysup import programs
 
-def configure() -> None:
-    """Settings for a process in which JAX has not started yet; called once when `toysup` is imported."""
-    _use_all_cores()
-    _keep_compiled_programs()
+_asked, _forked = False, False
 
 
-def _use_all_cores() -> None:
+def configure() -> tuple[str, ...]:
+    """Let this process use the machine: every CPU core a JAX device, compiled programs kept on disk.
+
+    Call it once, before anything starts JAX (an array, a key, `jax.devices()`); a second call changes nothing. Whatever
+    the user has set stays: a number of devices, a folder for compiled programs, or none.
+    Returns what could not be done, a sentence each; nothing where all is done. It prints nothing and never raises.
+    """
+    global _asked
+    _asked = True
+    return tuple(filter(None, (_use_all_cores(), programs.keep())))
+
+
+def configured() -> bool:
+    """Whether `configure` was called in this process: the workers of a sweep then call it too."""
+    return _asked
+
+
+def started() -> bool:
+    """Whether JAX has started its devices in this process; its number of devices is fixed from then on."""
+    # No public function tells without starting them, and JAX's own takes a lock, which after a fork may be held.
+    return bool(getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", None))
+
+
+def forked() -> bool:
+    """Whether this process is a copy of one in which JAX had started: its threads are not here, so JAX would hang."""
+    return _forked
+
+
+def _remember_the_fork() -> None:
+    global _forked
+    _forked = _forked or started()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_remember_the_fork)
+
+
+def _use_all_cores() -> str:
     by_hand = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if by_hand or jax.config.jax_num_cpu_devices != -1:
-        return
+        return ""
     try:
         jax.config.update("jax_num_cpu_devices", cores())
     except RuntimeError:  # JAX has started: its devices stay as they are
-        pass
-
-
-def _keep_compiled_programs() -> None:
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
-        return
-    folder = pathlib.Path(platformdirs.user_cache_dir("toysup", appauthor=False)) / "compiled"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a read-only home: compile anew each time
-        return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        count = len(jax.local_devices())
+        if jax.default_backend() != "cpu" or count >= cores():
+            return ""
+        return (
+            f"JAX had started before with {count} device{'s' * (count > 1)}, so not all {cores()} cores train models: "
+            "call toysup.configure() (or import toysup.notebook) before anything else uses JAX."
+        )
+    return ""
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ the one of the least sum of absolute values is taken for x. Features of the toy 
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import NamedTuple
 
@@ -40,6 +41,51 @@ def recover(W, h, *, signed: bool = False) -> np.ndarray:
     if found.x is None:
         raise ValueError(f"no {'' if signed else 'non-negative '}x has these measurements: {found.message}")
     return found.x[:n] - found.x[n:] if signed else found.x
+
+
+def search(W, h, *, most: int = 5) -> np.ndarray:
+    """The x of the fewest entries with W x = h, x in [0, 1], by trying all sets of places; one column at a time.
+
+    For a W in general position and k < m entries drawn from a continuous distribution this is x itself, whatever the
+    density: no other set of so few places fits. Where no set of fewer than m places (and at most `most`) fits, the
+    answer is the mean of x given that m entries are active, if m <= most - 1, else that of `recover`. Noise spoils
+    all of it.
+
+    W: (m, n). h: (m, batch). Returns (n, batch).
+    """
+    W, h = check.numbers("W", W), check.numbers("h", h)
+    if W.ndim != 2 or h.ndim != 2 or len(W) != len(h):
+        raise ValueError(f"W must have shape (m, n) and h (m, batch), got {W.shape} and {h.shape}")
+    m, n = W.shape
+    x, open_ = np.zeros((n, h.shape[1])), np.abs(h).max(0) > SAME / 100
+    for k in range(1, min(m - 1, check.count("most", most)) + 1):
+        sets = _sets(n, k)
+        A = np.moveaxis(W[:, sets], 0, 1)
+        inverse = np.linalg.pinv(A)
+        for j in np.flatnonzero(open_):
+            entries = inverse @ h[:, j]
+            off = np.abs(np.einsum("smk,sk->sm", A, entries) - h[:, j]).max(1)
+            if off.min() < 1e-9 and entries[off.argmin()].min() > 0:
+                x[sets[off.argmin()], j], open_[j] = entries[off.argmin()], False
+    for j in np.flatnonzero(open_):
+        x[:, j] = _mean_of_crowds(W, h[:, j]) if m < most else recover(W, h[:, j])
+    return x
+
+
+def _sets(n, k):
+    """All sets of k of n places, (sets, k)."""
+    return np.array(list(itertools.combinations(range(n), k)))
+
+
+def _mean_of_crowds(W, h):
+    """The mean of x given W x = h and that as many entries are active as W has rows; each uniform on [0, 1]."""
+    sets = _sets(W.shape[1], len(W))
+    A = np.moveaxis(W[:, sets], 0, 1)
+    entries, weight = np.linalg.solve(A, h[None, :, None])[..., 0], 1 / np.abs(np.linalg.det(A))
+    weight = weight * ((entries >= 0) & (entries <= 1)).all(1)
+    if not weight.sum():
+        return recover(W, h)
+    return np.bincount(sets.ravel(), (weight[:, None] * entries).ravel(), W.shape[1]) / weight.sum()
 
 
 def least_squares(W, h) -> np.ndarray:
@@ -175,6 +221,50 @@ def _train_readout(W, features, rate, key, *, steps, batch):
     return jax.vmap(one)(W)
 
 
+def unroll(W, h, V, b):
+    """As many repeated steps as V has, each with a matrix and a bias of its own: x <- ReLU(x + V_t (h - W x) + b_t).
+
+    W: (m, n). h: (m, batch). V: (steps, n, m). b: (steps, n). Returns x (n, batch), from x = 0. One step is the readout
+    ReLU(V h + b). Source: Gregor and LeCun 2010 (LISTA), here with W known and fixed.
+    """
+    x = jnp.zeros((W.shape[1], h.shape[1]))
+    for v, c in zip(V, b, strict=True):
+        x = jax.nn.relu(x + v @ (h - W @ x) + c[:, None])
+    return x
+
+
+def train_steps(W, density, depth: int, *, steps: int = 3000, batch: int = 512, rate: float = 0.01, key):
+    """Train `depth` repeated steps for a W that stays as it is, from small steps with a small penalty.
+
+    W: (..., m, n). density: p, one number. depth: steps of the network. steps, batch, rate: of Adam, which draws
+    fresh inputs at each of its own. key: a JAX random key. Returns V (..., depth, n, m), b (..., depth, n).
+    """
+    W, p = check.numbers("W", W, check.MOST_PARAMETER), check.density(density)
+    if W.ndim < 2 or p.ndim:
+        raise ValueError(f"W must have shape (..., m, n) and density be one number; got {W.shape} and {p.shape}")
+    depth, steps, batch = check.count("depth", depth), check.count("steps", steps), check.count("batch", batch)
+    flat = jnp.asarray(W.reshape(-1, *W.shape[-2:]), check.dtype())
+    features, rate = independent(p, n=W.shape[-1]), check.positive("rate", rate, most=1.0)
+    V, b = _train_steps(flat, features, rate, check.key(key), depth=depth, steps=steps, batch=batch)
+    return V.reshape(*W.shape[:-2], *V.shape[1:]), b.reshape(*W.shape[:-2], *b.shape[1:])
+
+
+@partial(jax.jit, static_argnames=("depth", "steps", "batch"))
+def _train_steps(W, features, rate, key, *, depth, steps, batch):
+    scale = 3 / (batch * jnp.sum(features.density))
+
+    def one(W):
+        def loss(parameters, key):
+            x = sample_columns(features, batch, key=key)
+            return scale * jnp.sum((x - unroll(W, W @ x, *parameters)) ** 2)
+
+        size = 1 / jnp.linalg.norm(W, 2) ** 2
+        start = jnp.tile(size * W.T, (depth, 1, 1)), jnp.full((depth, W.shape[1]), -0.03 * size)
+        return adam(loss, start, rate, steps, key=key)
+
+    return jax.vmap(one)(W)
+
+
 class Compared(NamedTuple):
     """Shares of the variance that are lost, (seeds,) each.
 
@@ -205,12 +295,13 @@ def compare(m: int, n: int, density, *, draws: int = 20, solved: int = 5, steps:
     The random W are the same for the readout and, the first `solved` of them, for the solver; they are judged on the
     same 2,000 and 200 inputs. draws: random W, and restarts of the trained model. steps: of training.
     """
-    frames, key = random_frame(m, n, seed=seed, draws=draws), jax.random.key(check.count("seed", seed, least=0))
+    frames = random_frame(m, n, seed=seed, draws=draws)
+    read_key, fit_key, test_key = jax.random.split(jax.random.key(check.count("seed", seed, least=0)), 3)
     features = independent(density, n=n)
-    x = np.asarray(sample(features, 2000, key=jax.random.fold_in(key, 1)), float).T
-    V, b = (np.asarray(a, float) for a in train_readout(frames, density, steps=steps, key=key))
+    x = np.asarray(sample(features, 2000, key=test_key), float).T
+    V, b = (np.asarray(a, float) for a in train_readout(frames, density, steps=steps, key=read_key))
     read = [lost(x, np.maximum(v @ (W @ x) + c[:, None], 0), density) for W, v, c in zip(frames, V, b, strict=True)]
-    fit = train(features, m=m, restarts=draws, steps=steps, objective="sampled", batch=512, key=key)
+    fit = train(features, m=m, restarts=draws, steps=steps, objective="sampled", batch=512, key=fit_key)
     few = x[:, :200]
     solve = [lost(few, np.stack([recover(W, W @ y) for y in few.T], 1), density) for W in frames[:solved]]
     return Compared(np.array(read), np.asarray(fit.loss, float) / (n * theory.variance(density)), np.array(solve))

@@ -134,8 +134,11 @@ def _check_header(store: Store, chunk: int, header: dict) -> None:
     if header["fingerprint"] != store.fingerprint or header["chunk"] != chunk:
         raise BadChunk("belongs to another sweep" if header["chunk"] == chunk else "is another chunk")
     for name, version in store.versions.items():
-        if header["versions"].get(name) != version:
-            raise BadChunk(f"is from {name} {header['versions'].get(name)}, here is {version}")
+        found = header["versions"].get(name)
+        if found is None:
+            raise BadChunk(f"does not say which {name} made it (an older toysup did not write that down)")
+        if found != version:
+            raise BadChunk(f"was made with {name} {found}, here is {version}")
 
 
 def _check_manifest(folder: pathlib.Path, settings: dict) -> None:

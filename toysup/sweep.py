@@ -15,16 +15,30 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 import jax
 import numpy as np
 
-from toysup import check, geometry
+from toysup import check, geometry, runtime
 from toysup import store as stores
 from toysup.features import independent
 from toysup.grid import DIMENSIONS, Plan, Program, attributes, densities, importances, make_plan, settings_of, versions
 from toysup.train import train
 
+FORKED = "executor: its processes were forked after JAX had started here, where JAX waits for ever"
+REMEDY = 'make it with ProcessPoolExecutor(..., mp_context=multiprocessing.get_context("spawn"))'
+GUARD = (
+    "This is a script, which each spawned process runs anew: what makes the executor must stand under `if __name__ == "
+    '"__main__":`'
+)
+
+
+class ForkedError(RuntimeError):
+    """A worker process that would wait for ever."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One chunk, small enough to send: the values of the traced axes, and which of their combinations."""
+    """One chunk, small enough to send: the values of the traced axes, and which of their combinations.
+
+    configure: whether the worker calls `toysup.configure()`, as the process that sends it did.
+    """
 
     program: Program
     seeds: tuple[int, ...]
@@ -34,6 +48,7 @@ class Task:
     feature: int
     keep: str
     versions: dict[str, str]
+    configure: bool
 
     def __str__(self) -> str:
         """The parameters of the chunk, for people."""
@@ -53,7 +68,7 @@ def make_task(plan: Plan, chunk: int) -> Task:
     axes[outer] = axes[outer][low:high]
     models = range(models.start - low * stride, models.stop - low * stride)
     seeds = tuple(int(plan.values["seed"][s]) for s in seeds)
-    return Task(program, seeds, axes, models, plan.settings, plan.feature, plan.keep, versions())
+    return Task(program, seeds, axes, models, plan.settings, plan.feature, plan.keep, versions(), runtime.configured())
 
 
 def run_task(task: Task) -> dict[str, np.ndarray]:
@@ -62,6 +77,10 @@ def run_task(task: Task) -> dict[str, np.ndarray]:
     Returns arrays with the models in front: W (k, [restarts,] m, n), b and norm and feature_dimensionality
     (k, [restarts,] n), loss and loss_error and represented (k, [restarts]), reached (k,).
     """
+    if runtime.forked():
+        raise ForkedError(f"{FORKED}: {REMEDY}")
+    if task.configure:
+        runtime.configure()
     if versions() != task.versions:
         raise RuntimeError(f"this worker has {versions()}, the sweep was started with {task.versions}")
     parts = [_train_seed(task, seed) for seed in task.seeds]
@@ -143,7 +162,8 @@ def sweep(
         (..., feature) and represented (features of a norm above 0.5). Where n or m vary, entries beyond a model's
         own are NaN. Settings and versions are attributes; `to_netcdf` and `xarray.open_dataset` keep all of it.
     Memory: besides the results (without a store), one chunk, or `in_flight` of them with an executor.
-    Errors: ValueError, TypeError or MemoryError that name the argument, before anything is compiled;
+    Errors: ValueError, TypeError or MemoryError that name the argument, before anything is compiled; RuntimeError
+        where processes were forked after JAX had started, which would hang, or where a chunk failed;
         FileExistsError for the store of another sweep; OSError where it cannot be written.
     """
     settings = {"restarts": restarts, "objective": objective, "steps": steps, "learning_rate": learning_rate}
@@ -151,6 +171,8 @@ def sweep(
     in_flight, retries = check.count("in_flight", in_flight), check.count("retries", retries, least=0)
     if executor is not None and not hasattr(executor, "submit"):
         raise TypeError(f"executor must be a concurrent.futures.Executor, got {executor!r:.60}")
+    if _will_fork(executor) and runtime.started():
+        raise ForkedError(f"{FORKED}: {REMEDY}")
     plan = make_plan(grid, settings, keep, feature, chunk)
     from toysup.dataset import to_dataset  # xarray takes a second to import: only those who sweep wait for it
 
@@ -201,7 +223,7 @@ def _compute(plan: Plan, chunks, put, skip, executor, in_flight: int, retries: i
 
 def _remote(plan: Plan, chunks, skip, executor, in_flight: int, retries: int):
     """Pairs of chunk and results, in the order in which they come; results are None for skipped chunks."""
-    chunks, running = iter(chunks), {}
+    chunks, running, came = iter(chunks), {}, False
     try:
         while True:
             for i in itertools.islice(chunks, in_flight - len(running)):
@@ -215,11 +237,15 @@ def _remote(plan: Plan, chunks, skip, executor, in_flight: int, retries: int):
                 i, left = running.pop(future)
                 error = future.exception()
                 if error is None:
+                    came = True
                     yield i, future.result()
+                elif isinstance(error, ForkedError):
+                    raise error
                 elif left and not isinstance(error, BrokenExecutor):
                     running[_submit(executor, make_task(plan, i))] = (i, left - 1)
                 else:
-                    raise _failure(plan, i, retries, error) from error
+                    cause = "" if came else _likely_cause(executor, error)
+                    raise _failure(plan, i, retries, error, cause) from error
     finally:
         for future in running:
             future.cancel()
@@ -232,13 +258,31 @@ def _submit(executor, task: Task):
         raise RuntimeError(f"the executor is broken and takes no more work: {error}") from error
 
 
-def _failure(plan: Plan, chunk: int, retries: int, error: BaseException) -> RuntimeError:
+def _start_method(executor) -> str:
+    """How a pool of processes of the standard library starts them; empty for any other executor."""
+    context = getattr(executor, "_mp_context", None)
+    return context.get_start_method() if hasattr(context, "get_start_method") else ""
+
+
+def _will_fork(executor) -> bool:
+    """Whether a pool copies this process for its workers, and has not done so yet (`run_task` sees to the others)."""
+    return _start_method(executor) == "fork" and not getattr(executor, "_processes", None)
+
+
+def _likely_cause(executor, error: BaseException) -> str:
+    """Why a pool broke before anything came back, in a sentence."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    spawns = _start_method(executor) in ("spawn", "forkserver")
+    return f". {GUARD}" if script and spawns and isinstance(error, BrokenExecutor) else ""
+
+
+def _failure(plan: Plan, chunk: int, retries: int, error: BaseException, cause: str) -> RuntimeError:
     if isinstance(error, BrokenExecutor):
         what = "was lost with the executor, which takes no more work"
     else:
         what = f"failed {retries + 1} times"
     return RuntimeError(
-        f"chunk {chunk} ({make_task(plan, chunk)}) {what}; the last error: {type(error).__name__}: {error}"
+        f"chunk {chunk} ({make_task(plan, chunk)}) {what}; the last error: {type(error).__name__}: {error}{cause}"
     )
 
 

@@ -129,31 +129,38 @@ def vectors(table, d: int | None = None) -> np.ndarray:
 # ------------------------------------------------------------------------------------------ analogies
 
 
-def answers(E, first, second, *, exclude: bool = False, offset: bool = True) -> np.ndarray:
+def answers(E, first, second, *, exclude: bool = False, offset: bool = True, taken=None) -> np.ndarray:
     """For all a, b: the row of E with the largest cosine to E[second[a]] - E[first[a]] + E[first[b]].
 
     E: (words, d). first, second: (k,) rows, a pair of words each, e.g. singular and plural. exclude: leave the three
-    words of the question out of the search. offset: False asks for the neighbour of E[first[b]] alone, as a control.
+    words of the question out of the search. Two controls: offset=False asks for the neighbour of E[first[b]] alone;
+    taken: (k,) rows from which offsets are taken in place of second, such as second in another order.
     Returns (k, k) rows of E, [a, b]; on the diagonal, which asks nothing, -1.
     """
     E, first, second = _pairs(E, first, second)
     unit = E / np.maximum(np.linalg.norm(E, axis=1, keepdims=True), 1e-12)
     found = np.full((len(first), len(first)), -1)
+    taken = second if taken is None else _pairs(E, first, taken)[2]
     for a in range(len(first)):
-        shift = E[second[a]] - E[first[a]] if offset else 0.0
+        shift = E[taken[a]] - E[first[a]] if offset else 0.0
         likeness = (E[first] + shift) @ unit.T
         if exclude:
-            likeness[:, [first[a], second[a]]] = -np.inf
+            likeness[:, [first[a], taken[a]]] = -np.inf
             likeness[np.arange(len(first)), first] = -np.inf
         found[a] = np.round(likeness, 9).argmax(1)  # a tie goes to the first word, on every machine
     np.fill_diagonal(found, -1)
     return found
 
 
-def score(E, first, second, *, exclude: bool = False, offset: bool = True) -> float:
-    """The share of the k (k - 1) analogies that are right, in [0, 1]; arguments as for `answers`."""
-    found, second = answers(E, first, second, exclude=exclude, offset=offset), np.asarray(second)
-    return float((found == second).sum() / (len(second) * (len(second) - 1)))
+def score(E, first, second, *, exclude: bool = False, offset: bool = True, taken=None) -> float:
+    """The share of the analogies that are right, in [0, 1]; arguments as for `answers`.
+
+    Questions whose answer is the word `taken` are left out; there are none of them if it is not given.
+    """
+    found, second = answers(E, first, second, exclude=exclude, offset=offset, taken=taken), np.asarray(second)
+    taken = second if taken is None else np.asarray(taken)
+    asked = (taken[:, None] != second[None]) & ~np.eye(len(second), dtype=bool)
+    return float((found == second)[asked].mean())
 
 
 def offset_cosine(E, first, second) -> float:

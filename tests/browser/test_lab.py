@@ -149,6 +149,8 @@ def test_an_exception_is_shown_and_the_panel_recovers(scratch):
         error = panel(scratch, index).locator(".toysup-error")
         error.wait_for(state="visible")
         assert error.inner_text() == "ArithmeticError: norm 0.95 is too long"
+        badge = panel(scratch, index).locator(".toysup-badge")
+        assert badge.inner_text() == "not computed: the picture has not followed"
     typed(scratch, 0, "norm", "0.6")
     shows(scratch, 0, "angle 5, norm 0.60")
     panel(scratch, 0).locator(".toysup-error").wait_for(state="hidden")

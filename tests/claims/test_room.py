@@ -33,17 +33,54 @@ def test_the_typical_cosine_and_its_chance():
             assert abs(np.mean(np.abs(cosine) > e) - p) < 4 * np.sqrt(p * (1 - p) / 20_000) + 1e-4
 
 
+def overlaps(lines, piece=4000):
+    """The largest overlap of any two columns of whole numbers, and their squared lengths."""
+    rows = lines.T.astype(np.float32)  # exact: small whole numbers
+    size = np.square(lines.astype(int)).sum(0)
+    most = 0.0
+    for i in range(0, len(rows), piece):
+        dots = np.abs(rows[i : i + piece] @ rows[i:].T)
+        dots[np.arange(len(dots)), np.arange(len(dots))] = 0
+        most = max(most, float(dots.max()))
+    return most / size[0], set(size.tolist())
+
+
+@pytest.mark.parametrize(("m", "lines"), [(4, 12), (8, 120), (16, 2160), (24, 98280)])
+def test_no_two_lines_of_a_famous_lattice_overlap_by_more_than_half(m, lines):
+    """Every pair, in whole numbers. In 4, 8 and 24 dimensions no arrangement has more lines."""
+    found = coherence.lattice_lines(m)
+    assert found.shape == (m, lines)
+    most, sizes = overlaps(found)
+    assert (most, len(sizes)) == (0.5, 1)
+    bound = coherence.most_by_levenshtein(0.5, m)
+    assert bound == pytest.approx(4080 if m == 16 else lines, rel=1e-9)
+
+
 def test_more_directions_than_dimensions_if_m_times_the_squared_overlap_is_large():
+    """Directions for each of 24 dimensions: the Leech lattice at overlap 1/2; control: the most at 0.1."""
     kept = {e: [coherence.grow(e, 24, 2000, seed=s).shape[1] / 24 for s in range(20)] for e in (0.5, 0.1)}
-    print("\nkept per dimension:", {e: (min(v), max(v)) for e, v in kept.items()})
-    assert coherence.most_by_welch(0.1, 24) < 2 * 24
-    confirm("03-exponential-room", np.mean(kept[0.5]), control=np.mean(kept[0.1]))
+    print("\nkept of 2,000 random ones, per dimension:", {e: (min(v), max(v)) for e, v in kept.items()})
+    assert min(kept[0.5]) > 10
+    assert max(kept[0.1]) < 0.5
+    lines = coherence.lattice_lines(24).shape[1]
+    confirm("03-exponential-room", lines / 24, control=coherence.most_by_levenshtein(0.1, 24) / 24)
 
 
 def test_what_the_johnson_lindenstrauss_lemma_promises():
     lemma = first(coherence.least_by_johnson_lindenstrauss, 0.5)
-    caps = first(coherence.least_by_volume, 0.5)
-    confirm("03-johnson-lindenstrauss", lemma, control=caps)
+    assert first(coherence.least_by_volume, 0.5) == 12
+    confirm("03-johnson-lindenstrauss", lemma, control=first(coherence.least_by_pairs, 0.5))
+
+
+def test_the_constants_of_exponential_growth():
+    """ln N / m of caps and of Levenshtein's bound approach the constants of the notebook from above, at overlap 1/2."""
+    s = 0.75**0.5
+    high, low = (1 + s) / (2 * s), (1 - s) / (2 * s)
+    caps, most = -np.log(s), high * np.log(high) - low * np.log(low)
+    assert (round(caps, 3), round(most, 3)) == (0.144, 0.278)
+    for m in (400, 1600):
+        assert caps < np.log(coherence.least_by_volume(0.5, m)) / m < caps + 3 / m**0.9
+        assert most < np.log(coherence.most_by_levenshtein(0.5, m)) / m < most + 3 / m ** (2 / 3)
 
 
 def test_welch_is_met_by_directions_that_pushed_each_other_apart():
@@ -128,6 +165,28 @@ def test_a_trained_matrix_helps_and_does_not_close_the_gap(compared):
     assert compared.readout.min() > 1.5 * compared.model.max()
     assert compared.model.min() > 2 * compared.solver.max()
     assert compared.readout.max() < 1 - 12 / 32  # better than any linear model
+
+
+def test_a_search_through_all_sets_beats_the_solver(data_sensing, compared):
+    """Without noise, 4 dimensions, one random matrix: the solver; control: the search on the same inputs."""
+    searched = data_sensing.searched(4, 1)
+    x = data_sensing.inputs(200)
+    W = coherence.random_frame(4, 32, seed=0, draws=20)[0]
+    solver = sensing.lost(x, np.stack([sensing.recover(W, W @ y) for y in x.T], 1), 0.05)
+    confirm("03-solver-is-not-best", solver, control=searched[0])
+    data = np.load(data_sensing.FILE)
+    assert data["search"][1, 0] == pytest.approx(searched[0], abs=0.01)
+    assert (data["search"].mean(1) < np.median(data["solver"], 1)[:4]).all()
+
+
+def test_a_second_trained_step_halves_the_loss(data_sensing, compared):
+    """Two trained steps on 12 numbers, two random matrices; control: one trained step on the same."""
+    two, one = data_sensing.unrolled(2, 2), data_sensing.unrolled(1, 2)
+    data = np.load(data_sensing.FILE)
+    assert data["unrolled"].shape == (5, 5)
+    assert (np.diff(data["unrolled"].mean(1))[:3] < 0).all()  # sixteen steps gain nothing over eight in this training
+    assert one == pytest.approx(compared.readout[:2], abs=0.02)  # the same network, trained by another function
+    confirm("03-depth-is-what-lacks", two.mean(), control=one.mean())
 
 
 def test_longer_training_does_not_help_the_readout():

@@ -10,7 +10,7 @@ from toysup.exercises.exercise import Exercise
 
 def exercises() -> tuple[Exercise, ...]:
     """The exercises of this notebook."""
-    return _turned_purity(), _mirrored_loss(), _most_monosemantic()
+    return _slanted_part(), _turned_purity(), _most_monosemantic()
 
 
 def _turned_purity() -> Exercise:
@@ -31,21 +31,20 @@ def _turned_purity() -> Exercise:
     )
 
 
-def _mirrored_loss() -> Exercise:
-    """The loss of a ReLU model W = -I with three features at density 0.3."""
-    p = 0.3
+def _slanted_part() -> Exercise:
+    """How much of [-1, 1] there is in [2, 3], beside [1, 1]."""
     return Exercise(
-        "mirrored_loss",
-        3 * p / 3,
+        "slanted_part",
+        float(np.linalg.solve([[1, -1], [1, 1]], [2, 3])[1]),
         0.005,
         (
-            (0.0, "the linear model would not mind. Here ReLU stands between the two matrices."),
-            (p / 3, "this is the cost of one feature. The loss is a sum."),
-            (3 * (p / 3 - p**2 / 4), "this is the loss of answering the mean. With b = 0 the model answers 0."),
-            (3 / 3, "this is the cost when every feature is active. How often is one?"),
-            (3 * p / 2, "this adds the means of x. The error is squared."),
+            (-1.0, "add up 2 [1, 1] and -[-1, 1]: this is not [2, 3]."),
+            (2.5, "this stands before [1, 1]."),
+            (1.0, "this is the dot product with [-1, 1], whose squared length is 2."),
+            (1 / 2**0.5, "this is for an arrow of length 1; [-1, 1] is longer."),
+            (-0.5, "mind the sign: a - b = 2 and a + b = 3."),
         ),
-        "The model answers 0 to everything.",
+        "A basis at right angles, but not of length 1: the dot product over the squared length.",
     )
 
 
@@ -57,8 +56,8 @@ def _most_monosemantic() -> Exercise:
         0.0,
         (
             (4, "then the other features would have no neuron that answers to them."),
-            (0, "one crowded neuron may serve many features, and leave others clean."),
-            (1, "a neuron can be clean as long as the others, together, take the remaining features."),
+            (0, "try to give one neuron a feature of its own, and the rest to the others."),
+            (1, "can you clean one more?"),
             (7, "there are four neurons."),
         ),
         "The fourth neuron has to answer to the four features that are left.",

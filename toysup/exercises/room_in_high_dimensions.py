@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from toysup import coherence, sensing
+from toysup import sensing
 from toysup.exercises.exercise import Exercise
 
 
 def exercises() -> tuple[Exercise, ...]:
     """The exercises of this notebook."""
-    return _typical_cosine(), _welch(), _dimensions()
+    return _typical_cosine(), _distortion(), _dimensions()
 
 
 def _typical_cosine() -> Exercise:
@@ -28,29 +28,30 @@ def _typical_cosine() -> Exercise:
     )
 
 
-def _welch() -> Exercise:
-    """Welch's bound for 28 directions in 7 dimensions."""
+def _distortion() -> Exercise:
+    """To what the lemma must keep squared distances so that overlaps are at most 0.25."""
+    e = 0.25
     return Exercise(
-        "welch_28_in_7",
-        coherence.welch(7, 28),
+        "distortion_for_overlap",
+        e / (1 + e),
         0.01,
         (
-            (1 / 9, "this bounds the square of the overlap."),
-            (math.sqrt(21 / (7 * 28)), "the fraction has N - 1 below the line, not N."),
-            (7 / 28, "this is m/N, the share of a dimension for each direction."),
-            (1 / math.sqrt(7), "this is the typical cosine of two random directions. The bound lies below."),
+            (e, "the dot product is at most δ then. The images may be shorter than 1."),
+            (e / (1 - e), "you have solved δ = ε/(1 - ε). The unknown stands on the other side."),
+            (e / (2 + e), "this wastes half of it: both squares err at most by 2δ, and four dot products share that."),
+            (e / 2, "the overlap is a dot product over two lengths."),
         ),
-        "All 378 pairs have the same overlap then.",
+        "Squared distances right to a fifth.",
     )
 
 
 def _dimensions() -> Exercise:
-    """What the solver needs for 1,000 features of density 0.05."""
-    n, p = 1000, 0.05
+    """What the solver needs for 1,000 features of density 0.07."""
+    n, p = 1000, 0.07
     return Exercise(
         "dimensions_needed",
         n * float(sensing.threshold(p)),
-        0.01,
+        0.02,  # a border measured at n = 100 may be off by a per cent
         (
             (
                 n * float(sensing.threshold(p, signed=True)),
@@ -61,5 +62,5 @@ def _dimensions() -> Exercise:
             (-n * p * math.log(p), "this is the order of growth, without its constant."),
             (n, "this is what a linear readout needs."),
         ),
-        "Six features to a dimension.",
+        "Nearly five features to a dimension.",
     )
