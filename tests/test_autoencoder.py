@@ -77,8 +77,9 @@ def test_jumprelus_threshold_has_the_slope_of_a_smoothed_loss():
     lam = 0.3
 
     def expected(t, jump, step):
-        a = jump(jax.nn.relu(pre), t)
-        return jnp.mean((pre - a) ** 2 + lam * step(pre, t))
+        width = jnp.array([variants.BANDWIDTH])
+        a = jump(jax.nn.relu(pre), t, width)
+        return jnp.mean((pre - a) ** 2 + lam * step(pre, t, width))
 
     t = jnp.array([0.5])
     ours = jax.grad(lambda t: expected(t, variants._jump, variants._step))(t)

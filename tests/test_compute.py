@@ -111,6 +111,18 @@ def test_starts_do_not_depend_on_their_number():
     assert (np.asarray(compute._initial(5, 4, 3, 3, "symmetric", key)[2]) < 0).any()
 
 
+def test_a_wired_start_is_the_naive_network_but_for_small_entries():
+    W1, c, W2, b = (np.asarray(a)[0] for a in compute._initial(1, 5, 4, 4, "wired", key))
+    naive = np.zeros((5, 4))
+    naive[[0, 2], [0, 1]], naive[[1, 3], [0, 1]] = 1, -1
+    assert abs(W1 - naive).max() < 0.05
+    assert abs(W2 - abs(naive).T).max() < 0.05
+    assert not c.any()
+    assert not b.any()
+    with pytest.raises(ValueError, match="wiring for absolute values"):
+        compute.train_compute(independent(0.3, n=4), 4, task="and", start="wired", key=key)
+
+
 def test_training_ands_beats_the_mean_and_uses_a_bias():
     fit = compute.train_compute(independent(0.3, n=4), 4, task="and", start="symmetric", restarts=4, steps=500, key=key)
     assert (np.asarray(fit.error) == 0).all()

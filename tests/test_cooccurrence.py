@@ -8,6 +8,7 @@ from helpers import ROOT
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
+from toysup import actions
 from toysup import cooccurrence as co
 from toysup.autoencoder import metrics
 from toysup.language import checkpoint, corpus, dictionaries, transformer
@@ -102,6 +103,9 @@ def test_cells_are_means_over_pairs_counted_once():
     assert found.mean[1, 1] == pytest.approx(cosine[i, j][on].mean(), abs=0.05)
     assert (found.n > 20).all()
     assert ((found.share > 0) & (found.share < 1)).all()
+    assert found.cuts[0] == pytest.approx(np.quantile(together[i, j], [0.1, 0.9]), abs=0.02)
+    assert found.cuts[1] == pytest.approx(np.quantile(output[i, j], [0.25, 0.75]), abs=0.02)
+    assert f"similar from {found.cuts[1, 1]:.2f}" in str(found)
 
 
 def test_cells_find_what_was_put_in_and_lose_it_when_latents_are_renamed():
@@ -216,6 +220,17 @@ def test_a_piece_of_the_stored_numbers_made_anew():
     kept = stored["two_latents"][0, tool.COSINES.index(0.9), :, :4]
     assert np.abs(anew.mean(1) - kept.mean(1)).max() < 0.15
     assert stored["mean"].shape == (2, 3, 2, 3, 2, 2, 2)
+    assert stored["small"].shape == (
+        len(tool.ROOM),
+        3,
+        3,
+        len(tool.SMALL_TOGETHER),
+        len(tool.SMALL_SIMILARITY),
+        tool.STARTS,
+    )
+    best = np.take_along_axis(stored["small"], stored["small"][:, :, 2:].argmin(-1)[..., None], -1)[:, :, 0, ..., 0]
+    assert np.abs(best[1, 0] - actions.roomy_cosine(stored["small_similarity"])).max() < 0.01
+    assert stored["noise_cosines"].sum() > stored["noise_pairs"].shape[1] == tool.SHOWN
     few = stored["n"] < co.LEAST_PAIRS
     assert (np.isnan(stored["mean"]) == few).all()
 

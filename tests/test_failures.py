@@ -101,9 +101,9 @@ def test_true_directions_have_a_clean_card():
     animals = failures.zoo(32, key=KEY)
     x = failures.inputs(animals.features, 4000, key=KEY)
     card = failures.measure(by_hand(np.eye(32)), animals, x)
-    for field in ("explained", "shrinkage", "f1", "recovered", "dense", "sparse"):
+    for field in ("explained", "shrinkage", "f1", "recovered"):
         assert getattr(card, field) == pytest.approx([1], abs=1e-5), field
-    for field in ("dead", "absorption", "mixing", "splitting"):
+    for field in ("dead", "absorption", "dimming", "inherited", "mixing", "splitting"):
         assert getattr(card, field) == pytest.approx([0], abs=1e-5), field
     assert card.l0 == pytest.approx([(x > 0).sum(1).mean()])
 
@@ -122,17 +122,39 @@ def test_each_failure_shows_in_its_own_score():
     E = np.array(absorbing.E)
     E[0, animals.parents[0], animals.children[0]] = -5  # the parent's latent falls silent on both children
     card = failures.measure(dataclasses.replace(absorbing, E=E), animals, x)
+    assert card.absorption[0] < card.dimming[0] < 2 / 8  # it reports less where it is not silent either
     # silent unless 5 x_child < x_parent, so beside 0.9 of either child; never alone
     assert card.absorption[0] == pytest.approx(2 * 0.9 / 8, abs=0.01)
     assert card.mixing == pytest.approx([0], abs=1e-6)
+    heirs = np.eye(32)
+    heirs[animals.children[0], animals.parents[0]] = 1
+    heirs[animals.children[0]] /= 2**0.5
+    assert failures.measure(by_hand(heirs), animals, x).inherited == pytest.approx([2**-0.5 / 4], abs=1e-5)
     fewer = np.eye(32)
     fewer[animals.singles[-6:]] = 0
     card = failures.measure(by_hand(fewer), animals, x)
     assert card.dead == pytest.approx([6 / 32])
-    assert card.dense == pytest.approx([1])
-    assert card.sparse[0] < 0.5
     with pytest.raises(ValueError, match="batch axes"):
         failures.measure(autoencoder.pick(by_hand(np.eye(32)), 0), animals, x)
+
+
+def test_dimming_is_the_share_of_strength_that_is_lost_beside_a_child():
+    x = np.array([[1.0, 0], [0.5, 0], [1, 1], [0.5, 1], [0, 0]])
+    report = lambda beside: np.where(x[:, 1] > 0, beside, 1)[:, None] * x
+    for beside, lost in ((1.0, 0.0), (0.25, 0.75), (0.0, 1.0), (2.0, -0.5)):
+        assert metrics.dimming(report(beside), x, 0, 1, np.eye(2), np.eye(2)) == pytest.approx(lost)
+    assert metrics.dimming(0 * x, x, 0, 1, np.eye(2), np.eye(2)) == 0
+    with pytest.raises(ValueError, match="active together"):
+        metrics.dimming(x[:2], x[:2], 0, 1)
+
+
+def test_scores_at_one_l0_are_read_between_sparsities():
+    fields = len(failures.Card._fields)
+    card = failures.Card(*np.array([[[4.0, 8.0], [1.0, 2.0]]] + [[[1.0, 1.0], [0.0, 0.5]]] * (fields - 1)))
+    found = failures.at_l0(card, 2.0)
+    np.testing.assert_allclose(found.l0, [2, 2])
+    np.testing.assert_allclose(found.f1, [0.5, 0.5])  # halfway in log L0; at an end
+    assert np.isnan(failures.at_l0(card, 1.5).f1).tolist() == [False, True]
 
 
 def test_a_parent_is_split_among_its_children():

@@ -100,3 +100,20 @@ def test_bad_input_is_refused():
         naive.half_loss(1.5)
     with pytest.raises(ValueError, match="m must be"):
         naive.single_loss(0, np.full(3, 0.5))
+
+
+def test_no_linear_readout_gets_below_its_floor():
+    """Against the best linear readout of the principal components over all inputs, and of any wiring."""
+    p = np.array([0.1, 0.4, 0.5, 0.9])
+    values, weight = listed(p)
+    targets = values[:, 4:] - weight @ values[:, 4:]
+    covariance = naive.and_covariance(p)[4:, 4:]
+    _left, singular, _ = np.linalg.svd(targets * np.sqrt(weight)[:, None], full_matrices=False)
+    for m in (1, 2, 3, 5):
+        floor = naive.linear_floor(m, covariance)
+        assert np.isclose(floor, (singular[m:] ** 2).sum())
+        assert floor <= naive.single_loss(m, p) + 1e-12
+    assert naive.linear_floor(6, covariance) == naive.linear_floor(9, covariance) == 0
+    assert np.isclose(naive.linear_floor(2, np.diag([4.0, 1.0, 3.0, 2.0])), 3)
+    with pytest.raises(ValueError, match="covariance has shape"):
+        naive.linear_floor(1, np.ones(3))

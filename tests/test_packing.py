@@ -195,6 +195,25 @@ def test_a_piece_of_the_large_sweep_is_made_again(made, maker):
     assert again["D_star"].mean() == pytest.approx(made["D_star"][k].mean(), abs=0.02)
 
 
+def test_dense_models_gain_what_the_mixture_does_and_more_than_random_starts(made):
+    few = len(made["mixture_gain"])
+    gain, error = made["gain"][:few], made["gain_error"][:few]
+    assert (gain > made["mixture_gain"] - 2 * error).all()
+    assert (gain > np.maximum(made["random_gain"], made["gentle_gain"])).all()
+    lines = np.array([3 / 4, 3 / 4, 2 / 3, 1 / 2, 1 / 2])
+    D, kept = made["D"][:few].astype(float), made["norm"][:few] > 0.5
+    middle = [np.median(row[on]) for row, on in zip(D, kept, strict=True)]
+    assert np.abs(middle - lines).max() < 0.02
+
+
+@pytest.mark.slow
+def test_a_piece_of_the_dense_models_is_made_again(made, maker):
+    again = maker.dense(maker.DENSE[3:4], maker.MIXTURES[3:4])
+    assert again["count"][0] == made["count"][3]
+    for name in ("gain", "mixture_gain", "gentle_gain"):
+        assert again[name][0] == pytest.approx(made[name][3], abs=0.01)
+
+
 def test_a_piece_of_the_packs_is_made_again(made, maker):
     inverse = made["pack_inverse"][[6]]
     again = maker.packs(((8, 3),), inverse)

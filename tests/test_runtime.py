@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import time
 
 import numpy as np
 import pytest
-from helpers import python
+from helpers import ROOT, python
 
 from toysup import programs
 
@@ -361,3 +362,17 @@ print(float(jax.jit(lambda x: x + 1)(1.0)))
     assert "Read-only file system" in said
     assert json.loads(settings)["jax_compilation_cache_dir"] is None
     assert number == "2.0"
+
+
+# --------------------------------------------------------------------------------------- who configures
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_notebook_configures_in_its_first_cell(path):
+    cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert "from toysup.notebook import" in "".join(cells[0]["source"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("data_*.py")), ids=lambda path: path.stem)
+def test_every_script_that_makes_data_configures(path):
+    assert re.search(r"^ *(toysup\.)?configure\(\)$", path.read_text(encoding="utf-8"), re.MULTILINE)

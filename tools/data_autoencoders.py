@@ -1,16 +1,19 @@
 """data/autoencoders_on_toys.npz: sparse autoencoders on toy models whose features are known, 20 random starts each.
 
-python -m tools.data_autoencoders        about five minutes on two cores
+python -m tools.data_autoencoders              about five minutes on two cores
+python -m tools.data_autoencoders exact many   only the parts named so; the others stay as they are
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from toysup import autoencoder, configure, independent, recovery
+from toysup.autoencoder import exact
 
 configure()
 
@@ -22,6 +25,14 @@ WEIGHTS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the penalty, for the trade
 LONGER = (800, 3200, 12800)
 WIDTHS = (8, 16, 24, 32, 48, 96)
 CROWDS = {"orthonormal": (16, 16, 0.1), "superposed": (48, 16, 1 / 30)}  # n, m, density
+EXACT = {"weights": (0.03, 0.1, 0.4, 0.8), "widths": (8, 16)}  # dictionaries learned with exact inference
+EXACT_SCORES = ("objective", "explained", "recovered")
+GAP_WEIGHTS = (0.02, 0.1, 0.4, 2.0)
+GAP = (  # costs of the true dictionary and of learned ones; shares recovered and variance explained by learned ones
+    "true, exact", "true, encoder", "autoencoder's, exact", "autoencoder's, encoder", "by inference, exact",
+    "recovered by autoencoders", "recovered by inference", "explained by autoencoders", "explained by inference",
+)  # fmt: skip
+MANY = (10.0, 20.0)  # latents for each input, where ten features or twenty are active together
 KEY = jax.random.key(14)
 
 
@@ -44,9 +55,9 @@ def of_patient(source, *, times=TIMES, settings=SETTINGS, seeds: int = SEEDS) ->
     return np.concatenate([scores(source, name, x, widths, seeds=seeds) for name, x in settings], 1)
 
 
-def of_crowd(name: str, width: int, *, seeds: int = SEEDS) -> np.ndarray:
-    """TopK with k = 3 at one width, with and without superposition: (fields, seeds)."""
-    return scores(crowd(name), "topk", 3.0, (width,), seeds=seeds, steps=1000)[:, 0, 0]
+def of_crowd(name: str, width: int, k: float = 3.0, *, seeds: int = SEEDS) -> np.ndarray:
+    """TopK with k latents for each input at one width, with and without superposition: (fields, seeds)."""
+    return scores(crowd(name), "topk", k, (width,), seeds=seeds, steps=1000)[:, 0, 0]
 
 
 def crowd(name: str):
@@ -70,15 +81,75 @@ def strangers(W, *, times=(1, 2)) -> np.ndarray:
 
 
 def crowds() -> dict[str, np.ndarray]:
-    """Both crowds at all widths: (fields, widths, seeds)."""
-    return {name: np.stack([of_crowd(name, width) for width in WIDTHS], 1) for name in CROWDS}
+    """Both crowds at all widths, and the first with one latent for each input: (fields, widths, seeds)."""
+    table = lambda name, k: np.stack([of_crowd(name, width, k) for width in WIDTHS], 1)
+    return {name: table(name, 3.0) for name in CROWDS} | {"orthonormal one": table("orthonormal", 1.0)}
 
 
-def main() -> None:
-    """Measure everything, and write the file."""
-    found = patients()
-    np.savez_compressed(FILE, **found, **crowds(), strangers=strangers(found["W ten friends, twice"]))
+def many(W) -> dict[str, np.ndarray]:
+    """Two sets of ten friends, as many latents for each input as features are active: (fields, K, widths, seeds)."""
+    source = recovery.source("ten friends, twice", W)
+    return {"many": np.concatenate([scores(source, "topk", k, (20, 40)) for k in MANY], 1)}
+
+
+def by_inference(W) -> dict[str, np.ndarray]:
+    """Dictionaries of the square antiprism learned with exact inference: (`EXACT_SCORES`, weights, widths, seeds)."""
+    h, unseen, true = inputs("antiprism", W)
+    read = lambda card: [getattr(card, name) for name in EXACT_SCORES]
+    one = lambda width, weight: recovery.by_inference(h, unseen, true, width, weight, seeds=SEEDS, key=KEY)[1]
+    table = [[read(one(width, weight)) for width in EXACT["widths"]] for weight in EXACT["weights"]]
+    return {"exact": np.moveaxis(np.array(table, np.float32), 2, 0)}
+
+
+def inputs(name, W):
+    """Inputs to learn from, others to score on, and the true directions."""
+    source = recovery.source(name, W)
+    h, unseen = (recovery.activations(source, n, key=k) for n, k in ((1024, KEY), (8192, jax.random.key(15))))
+    return *recovery.in_units(h, unseen), recovery.truth(source.W)
+
+
+def amortisation(W, weights=GAP_WEIGHTS, *, seeds: int = SEEDS) -> dict[str, np.ndarray]:
+    """What dictionaries of the pentagon cost, with exact inference and with an encoder: (`GAP`, weights)."""
+    return {"gap": np.array([_costs(W, weight, seeds) for weight in weights], np.float32).T}
+
+
+def _costs(W, weight, seeds):
+    source, (h, unseen, true) = recovery.source("pentagon", W), inputs("pentagon", W)
+    models = autoencoder.train(
+        source, 5, sparsity=weight, seeds=seeds, steps=STEPS, batch=BATCH, learning_rate=RATE, dead="resample", key=KEY,
+    )  # fmt: skip
+    card = recovery.measure(models, recovery.activations(source, key=jax.random.key(15)), true, weight)
+    lowest = autoencoder.dictionary(autoencoder.pick(models, int(card.objective.argmin())))
+    solved = lambda D: exact.cost(D, unseen, exact.infer(D, unseen, weight).a, weight)
+    learned = recovery.by_inference(h, unseen, true, 5, weight, seeds=seeds, key=KEY)[1]
+    costs = (
+        solved(true),
+        encoded(true, h, unseen, weight),
+        solved(lowest),
+        card.objective.min(),
+        learned.objective.min(),
+    )
+    shares = [getattr(c, name).mean() for name in ("recovered", "explained") for c in (card, learned)]
+    return *costs, *shares
+
+
+def encoded(D, h, unseen, weight) -> float:
+    """The cost of a dictionary on unseen inputs with the best of the ReLU encoders that were trained for it on h."""
+    model = exact.fit_encoder(D, h, weight, key=KEY)
+    return exact.cost(D, unseen - np.asarray(model.c), np.asarray(autoencoder.encode(model, unseen)), weight)
+
+
+def main(*names: str) -> None:
+    """Measure everything, or some parts by name ("crowds", "many", "exact", "gap", "strangers"), and write the file."""
+    found = dict(np.load(FILE)) if names else patients()
+    W, W_ten = found["W antiprism"], found["W ten friends, twice"]
+    parts = {"crowds": crowds, "many": lambda: many(W_ten), "exact": lambda: by_inference(W)}
+    parts["gap"] = lambda: amortisation(found["W pentagon"])
+    parts["strangers"] = lambda: {"strangers": strangers(W_ten)}
+    for name in names or parts:
+        found |= parts[name]()
+    np.savez_compressed(FILE, **found)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,15 +1,18 @@
 """Remake data/cooccurrence.npz and data/autoencoder_relu.safetensors: pairs of latents, on language and on nulls.
 
-python -m tools.data_cooccurrence            about 10 minutes of one core
+python -m tools.data_cooccurrence                   all parts, about 13 minutes of one core
+python -m tools.data_cooccurrence noise small       some of them; the rest of the file stays
 
-The first part trains two variants of sparse autoencoders on the neurons of both transformers, on Gaussian inputs of
-the same covariance, and on neurons shuffled one by one, and stores every mean cosine of `cooccurrence.cells`. The
-second part trains them on a toy in which each feature has a dimension, and counts pairs that are left with one latent.
-The third trains twelve pairs of features in eight dimensions.
+autoencoders: two variants of sparse autoencoders on the neurons of both transformers, on Gaussian inputs of the same
+covariance, and on neurons shuffled one by one; every mean cosine of `cooccurrence.cells`. noise: pairs of latents of
+one that was trained on noise, to be drawn. merged: autoencoders on a toy in which each feature has a dimension, and
+the pairs that are left with one latent. crowd: twelve pairs of features in eight dimensions. small: two pairs in two
+and in four dimensions, from many starts.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 
 import jax
@@ -32,6 +35,8 @@ TOGETHER, COSINES = (0.0, 0.1, 0.5, 1.0), (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)
 SETS, DENSITY, SEEDS, PENALTIES, OWN = 4, 0.1, 20, (0.05, 0.2), 0.9
 
 CROWD_TOGETHER, CROWD_SIMILARITY, CROWD_DENSITY = (0.0, 0.05, 1.0), (0.0, 0.6, 1.0), 0.05
+ROOM, SMALL_TOGETHER, SMALL_SIMILARITY, STARTS = (2, 4), (0.0, 0.1, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0), 96
+SHOWN, BINS = 1500, 80  # pairs of latents to be drawn; bins of cosines from -1 to 1
 
 
 def inputs(h, source: str, seed: int):
@@ -122,8 +127,17 @@ def crowd(readout: str, together=CROWD_TOGETHER, similarity=CROWD_SIMILARITY, *,
     return np.stack([np.asarray(x) for x in (pair_cosines(fit.W).mean(-1), actions.across(fit.W), fit.loss)])
 
 
-def main() -> None:
-    """Write the file and print what is in it."""
+def small(m: int, readout: str) -> np.ndarray:
+    """Two pairs in m dimensions: cosines of partners, of others, losses; (3, together, similarity, starts)."""
+    fit = actions.train(
+        np.array(SMALL_TOGETHER)[:, None], np.array(SMALL_SIMILARITY), m=m, readout=readout, restarts=STARTS,
+        key=jax.random.key(0),
+    )  # fmt: skip
+    return np.stack([np.asarray(x) for x in (pair_cosines(fit.W).mean(-1), actions.across(fit.W), fit.loss)])
+
+
+def autoencoders() -> dict[str, np.ndarray]:
+    """What `scores` says of every model, source and variant; writes the dictionary that is shipped, too."""
     learned, kept = texts()
     made: dict[str, list] = {}
     for name in MODELS:
@@ -145,15 +159,66 @@ def main() -> None:
                 model = dictionary(learn, "relu", SHIPPED)
                 dictionaries.save(FILE.with_name("autoencoder_relu.safetensors"), model, transformer=name, steps=STEPS)
     shape = (len(MODELS), len(SOURCES), len(VARIANTS))
-    arrays = {key: np.stack(value).reshape(*shape, *value[0].shape) for key, value in made.items()}
-    arrays["two_latents"] = np.array([[two_latents(c, r) for r in COSINES] for c in TOGETHER], np.float32)
-    for c, row in zip(TOGETHER, arrays["two_latents"].mean(-1), strict=True):
+    return {key: np.stack(value).reshape(*shape, *value[0].shape) for key, value in made.items()}
+
+
+def noise() -> dict[str, np.ndarray]:
+    """Of latents trained on Gaussian noise: cosine, φ and ablation of some pairs, and how often each cosine occurs."""
+    learned, kept = texts()
+    source = checkpoint.load(FOLDER / f"transformer_{next(iter(MODELS))}.safetensors")
+    learn = dictionaries.observe(source.model, learned, source.alphabet, LEARN).h
+    seen = dictionaries.observe(source.model, kept, source.alphabet, KEEP)
+    model, h = dictionary(inputs(learn, "same covariance", 0), "relu"), inputs(seen.h, "same covariance", 1)
+    a = np.asarray(autoencoder.encode(model, h))
+    on = cooccurrence.often(a)
+    found = cooccurrence.survey(
+        seen, a[:, on], np.asarray(autoencoder.dictionary(model))[on], np.asarray(model.E)[on], h=h
+    )
+    table = np.stack([cooccurrence.pairs_of(x, getattr(found, x)) for x in ("cosine", "phi", "ablation")])
+    some = np.random.default_rng(0).choice(table.shape[1], SHOWN, replace=False)
+    counts = np.histogram(table[0], BINS, (-1, 1))[0]
+    print("noise: all pairs", table.shape[1], "mean", table.mean(1), "sd", table.std(1), flush=True)
+    return {"noise_pairs": table[:, some].astype(np.float16), "noise_cosines": counts.astype(np.int32)}
+
+
+def merged() -> dict[str, np.ndarray]:
+    """`two_latents` at every setting."""
+    found = np.array([[two_latents(c, r) for r in COSINES] for c in TOGETHER], np.float32)
+    for c, row in zip(TOGETHER, found.mean(-1), strict=True):
         print("together", c, np.round(row, 2).T.tolist(), flush=True)
-    arrays["crowd"] = np.stack([crowd(readout) for readout in actions.READOUTS]).astype(np.float32)
-    print("crowd, mean over seeds", np.round(arrays["crowd"].mean(-1), 2).tolist(), flush=True)
-    np.savez_compressed(FILE, together=TOGETHER, cosines=COSINES, penalties=PENALTIES, **arrays)
+    return {"two_latents": found}
+
+
+def crowds() -> dict[str, np.ndarray]:
+    """`crowd` with every readout."""
+    found = np.stack([crowd(readout) for readout in actions.READOUTS]).astype(np.float32)
+    print("crowd, mean over seeds", np.round(found.mean(-1), 2).tolist(), flush=True)
+    return {"crowd": found}
+
+
+def smalls() -> dict[str, np.ndarray]:
+    """`small` in every room, with every readout."""
+    found = np.stack([[small(m, readout) for readout in actions.READOUTS] for m in ROOM]).astype(np.float32)
+    low = found[:, :, 2].argmin(-1)[:, :, None, ..., None]
+    print("small, best", np.round(np.take_along_axis(found, low, -1)[..., 0], 3).tolist(), flush=True)
+    return {"small": found}
+
+
+PARTS = {"autoencoders": autoencoders, "noise": noise, "merged": merged, "crowd": crowds, "small": smalls}
+
+
+def main(names) -> None:
+    """Write the file and print what is in it; without names all parts, else these, in the place of what it held."""
+    arrays = dict(np.load(FILE)) if names else {}
+    for name in names or PARTS:
+        arrays |= PARTS[name]()
+    arrays |= {
+        "together": TOGETHER, "cosines": COSINES, "penalties": PENALTIES, "room": ROOM,
+        "small_together": SMALL_TOGETHER, "small_similarity": SMALL_SIMILARITY,
+    }  # fmt: skip
+    np.savez_compressed(FILE, **arrays)
     print(f"{FILE.name}: {FILE.stat().st_size / 1000:.1f} kB")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

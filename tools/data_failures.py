@@ -1,10 +1,13 @@
 """data/autoencoder_failures.npz: sparse autoencoders of six variants on patients that each show one failure.
 
-python -m tools.data_failures        some minutes on two cores
+python -m tools.data_failures              about eight minutes on two cores
+python -m tools.data_failures "zoo topk"   only the tables whose names begin so; the others stay as they are
 """
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -30,18 +33,26 @@ WEIGHTS = {  # chosen so that between about 1 and 12 latents are active per inpu
 }
 MIDDLE = {"relu": 0.2, "gated": 0.8, "topk": 3, "batchtopk": 3, "jumprelu": 0.06, "matryoshka": 3}
 WIDTHS = (16, 32, 64)
-DEAD = ("none", "resample", "auxiliary", "both")
+REMEDY = dict.fromkeys(("topk", "batchtopk", "matryoshka"), "auxiliary")  # as their papers have it; the others: none
+NARROW = 0.001  # JumpReLU's bandwidth and first threshold in its paper
+DEAD = ("none", "resample", "restart", "auxiliary", "both")
+DEAD_SCORES = ("dead", "explained", "f1")
+WIDTH_SCORES = ("absorption", "mixing", "f1")
 SPLIT_WIDTHS, SPLIT_CHILDREN = (2, 3, 4, 6, 8, 10, 12, 16), 4
 TOYS = ("child", "stranger", "pair", "apart")
 
 
-def zoo_scores(variant: str, spread: float, weights, *, latents=LATENTS, dead="none", steps=1000, seeds=SEEDS):
-    """Scores of the zoo in 24 dimensions, (scores, weights, seeds), in the order of `failures.Card`."""
+def zoo_scores(variant: str, spread: float, weights, *, latents=LATENTS, dead=None, steps=1000, seeds=SEEDS, **more):
+    """Scores of the zoo in 24 dimensions, (scores, weights, seeds), in the order of `failures.Card`.
+
+    dead: what is done about dead latents; None is what the variant's paper does. more: for `autoencoder.train`.
+    """
+    dead = REMEDY.get(variant, "none") if dead is None else dead
     animals = failures.zoo(24, key=KEY)
     x, unseen = (failures.inputs(animals.features, n, spread=spread, key=k) for n, k in ((ROWS, KEY), (4096, UNSEEN)))
     models = autoencoder.train(
         x @ animals.W.T, latents, variant=variant, sparsity=np.array(weights, float), seeds=seeds,
-        steps=steps, dead=dead, key=KEY, **RECIPE,
+        steps=steps, dead=dead, key=KEY, **RECIPE, **more,
     )  # fmt: skip
     return np.array(failures.measure(models, animals, unseen), np.float32)
 
@@ -117,32 +128,41 @@ def _ordered(D):
 
 
 def dead_scores(variant: str, how: str, **more) -> np.ndarray:
-    """Scores of the zoo, (scores, seeds), with twice as many latents as features and one way to treat the dead."""
-    return zoo_scores(variant, 1.0, [MIDDLE[variant]], latents=2 * LATENTS, dead=how, **more)[:, 0]
+    """`DEAD_SCORES` of the zoo, (scores, seeds), with twice as many latents as features and one way for the dead."""
+    found = zoo_scores(variant, 1.0, [MIDDLE[variant]], latents=2 * LATENTS, dead=how, **more)[:, 0]
+    return found[[failures.Card._fields.index(name) for name in DEAD_SCORES]]
 
 
-def tables():
-    """Every table of the file, with its name, one after the other."""
-    for variant, weights in WEIGHTS.items():
-        yield f"zoo {variant}", zoo_scores(variant, 1.0, weights)
-    for variant in WEIGHTS:
-        for name in TOYS:
-            yield f"{name} {variant}", toy_scores(name, variant)
-    for name, table in splitting().items():
-        yield f"split {name}", np.array(table)
-    for variant in ("topk", "relu"):
-        yield f"dead {variant}", np.stack([dead_scores(variant, how) for how in DEAD])
-    yield "dead longer", np.stack([dead_scores("topk", how, steps=4000) for how in DEAD[:3]])
-    yield "untrained", zoo_scores("topk", 1.0, [MIDDLE["topk"]], steps=1)[:, 0]
-    for variant in ("relu", "batchtopk", "matryoshka"):
-        each = [zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width)[:, 0] for width in WIDTHS]
-        yield f"widths {variant}", np.stack(each)
+def widths(variant: str) -> np.ndarray:
+    """`WIDTH_SCORES` of the zoo with constant strengths, (widths, scores, seeds), without a remedy."""
+    one = lambda width: zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width, dead="none")[:, 0]
+    return np.stack([one(width) for width in WIDTHS])[:, [failures.Card._fields.index(name) for name in WIDTH_SCORES]]
 
 
-def main() -> None:
-    """Measure everything, and write the file."""
-    np.savez_compressed(FILE, **{name: table.astype(np.float16) for name, table in tables()})
+def tables() -> dict:
+    """Every table of the file by its name, each as a function that makes it."""
+    made = {f"zoo {v}": partial(zoo_scores, v, 1.0, weights) for v, weights in WEIGHTS.items()}
+    made["narrow jumprelu"] = partial(zoo_scores, "jumprelu", 1.0, WEIGHTS["jumprelu"], bandwidth=NARROW)
+    made |= {f"{toy} {variant}": partial(toy_scores, toy, variant) for variant in WEIGHTS for toy in TOYS}
+    made |= {f"dead topk {how}": partial(dead_scores, "topk", how) for how in DEAD} | {
+        f"dead longer {how}": partial(dead_scores, "topk", how, steps=4000) for how in DEAD[:4]
+    }
+    made["dead relu none"] = partial(dead_scores, "relu", "none")
+    made["untrained"] = lambda: zoo_scores("topk", 1.0, [MIDDLE["topk"]], steps=1)[:, 0]
+    return made | {f"widths {variant}": partial(widths, variant) for variant in ("relu", "batchtopk", "matryoshka")}
+
+
+def main(*names: str) -> None:
+    """Make the tables whose names begin with one of `names`, or all, and write the file after each."""
+    kept = dict(np.load(FILE)) if names else {}
+    wanted = lambda name: not names or name.startswith(names)
+    if wanted("split"):
+        kept |= {f"split {name}": np.array(table, np.float16) for name, table in splitting().items()}
+    for name, make in tables().items():
+        if wanted(name):
+            kept[name] = make().astype(np.float16)
+            np.savez_compressed(FILE, **kept)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,17 +1,20 @@
 """data/readouts.npz: softmax and ReLU readouts on the same features: phase diagrams, and shapes of many sizes.
 
-python -m tools.data_readouts        some minutes on two cores
+python -m tools.data_readouts              some minutes on two cores
+python -m tools.data_readouts wide         only the autoencoders; the rest stays as it is
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from toysup import configure, independent, softmax, train
+from toysup import autoencoder, configure, independent, sample, softmax, train
+from toysup.autoencoder import metrics
 
 configure()
 
@@ -23,6 +26,10 @@ CONFIDENCES, DENSITIES = np.geomspace(0.5, 20, 9), np.array([1.0, 0.7, 0.5, 0.3,
 LARGE_CONFIDENCES, LARGE_DENSITIES = np.array([0.5, 10.0]), np.array([1.0, 0.1, 0.03])
 SHAPES = {5: (6, 7, 8, 9, 10), 4: (7,), 2: (6, 8, 12)}  # dimensions: numbers of features, at SHAPE_DENSITY
 SHAPE_DENSITY = 0.05
+# Sparse autoencoders of several widths on the hidden vectors of twenty features in five dimensions.
+WIDTHS, WIDE_DENSITY = (5, 10, 20, 40), 0.03
+WIDE = {"variant": "topk", "sparsity": 2, "seeds": 4, "steps": 2000}
+WIDE_INPUTS = 2**15
 
 
 def lines(n: int, m: int, confidences, densities, *, seeds: int = SEEDS, **how) -> dict[str, np.ndarray]:
@@ -56,6 +63,46 @@ def shapes(m: int, n: int, readout: str, *, seeds: int = SEEDS) -> dict[str, np.
     return {"W": np.asarray(fit.W), "b": np.asarray(fit.b), "loss": np.asarray(fit.loss)}
 
 
+def hidden_models(*, seeds: int = SEEDS, steps: int = 1500) -> dict[str, np.ndarray]:
+    """W (5, 20) of four models of twenty features: confidence 10, 0.5, only six features written, untrained."""
+    features = independent(WIDE_DENSITY, 20)
+    how = {"batch": 256, "steps": steps, "key": KEY}
+    free = softmax.train_softmax(features, 5, confidence=np.array([10.0, 0.5]), restarts=seeds, **how).best()
+    six = softmax.train_softmax(features, 5, written=(np.arange(20) < 6) * 1.0, restarts=FEW, **how).best()
+    random = np.asarray(jax.random.normal(KEY, (5, 20)))
+    names = ("confident", "unsure", "six", "untrained")
+    return dict(zip(names, map(np.asarray, (*free.W, six.W, random)), strict=True))
+
+
+def dictionaries(W, *, gaussian: bool = False, **more):
+    """Explained variance (widths, seeds) and features recovered (widths, seeds) by autoencoders on h = W x.
+
+    gaussian: on normal vectors with the covariance of h instead, which have no features.
+    """
+    h = np.asarray(sample(independent(WIDE_DENSITY, 20), WIDE_INPUTS, key=jax.random.key(1))) @ W.T
+    if gaussian:
+        normal = np.random.default_rng(0).normal(size=h.shape)
+        h = h.mean(0) + normal @ np.linalg.cholesky(np.cov(h.T) + 1e-9 * np.eye(5)).T
+    models = autoencoder.train(h, WIDTHS[-1], width=np.array(WIDTHS), key=KEY, **WIDE | more)
+    written = W.T[np.linalg.norm(W, axis=0) > 0]
+    score = lambda one: (
+        metrics.explained_variance(h, np.asarray(autoencoder.reconstruct(one, h))),
+        metrics.recovered(np.asarray(autoencoder.dictionary(one)), written) * len(written),
+    )
+    each = [[score(autoencoder.pick(models, k, s)) for s in range(WIDE["seeds"])] for k in range(len(WIDTHS))]
+    return np.moveaxis(np.array(each), -1, 0)
+
+
+def wide_tables():
+    """What autoencoders of several widths make of five kinds of hidden vectors."""
+    models = hidden_models()
+    for name, W in models.items():
+        yield f"wide W {name}", W
+    for name, W in models.items():
+        yield from zip((f"wide variance {name}", f"wide found {name}"), dictionaries(W), strict=True)
+    yield "wide variance gaussian", dictionaries(models["confident"], gaussian=True)[0]
+
+
 def tables():
     """Every table of the file, with its name, one after the other."""
     for name, table in lines(6, 2, CONFIDENCES, DENSITIES, most=6).items():
@@ -66,12 +113,15 @@ def tables():
                 yield f"{readout} {n} in {m} {name}", table
     for name, table in lines(20, 5, LARGE_CONFIDENCES, LARGE_DENSITIES, batch=256, steps=1500).items():
         yield f"twenty {name}", table
+    yield from wide_tables()
 
 
-def main() -> None:
-    """Measure everything, and write the file."""
-    np.savez_compressed(FILE, **{name: table.astype(np.float32) for name, table in tables()})
+def main(part: str = "") -> None:
+    """Measure everything, or the autoencoders only ("wide"), and write the file."""
+    kept = dict(np.load(FILE)) if part else {}
+    found = wide_tables() if part else tables()
+    np.savez_compressed(FILE, **kept | {name: table.astype(np.float32) for name, table in found})
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -22,10 +22,11 @@ N, M, SEEDS, INPUTS = 20, 5, 20, 256
 DENSITIES = np.round(np.geomspace(1, 0.02, 12), 4)
 RECIPE = {"steps": 1500, "batch": 256}
 SHARE = 0.1  # of the mean norm of the inputs: the published budget
+WIDER = np.array([1.0, 2.0, 4.0])  # larger ones, for the ascent
 WAYS = (("random", "fixed"), ("feature", "fixed"), ("ascent", "fixed"), ("feature", "moving"), ("ascent", "moving"))
 TRAINED_AT = 0.1  # density of the models trained under attack
 SHARES = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.4, 2.0])
-ARMS = (("random", "fixed"), ("feature", "fixed"), ("ascent", "fixed"), ("ascent", "moving"))
+ARMS = (("random", "fixed"), ("drawn", "fixed"), ("ascent", "fixed"), ("ascent", "moving"))
 ROBUST = {"steps": 800, "batch": 128}
 
 
@@ -43,11 +44,19 @@ def mean_norms(densities) -> np.ndarray:
     return (np.linalg.norm(x, axis=-1) * often).sum(-1)
 
 
-def harms(W, b, densities, budgets) -> np.ndarray:
+def harms(W, b, densities, budgets, ways=WAYS) -> np.ndarray:
     """The harm of every kind of attack, (ways, k, seeds): W (k, seeds, m, n), budgets (k,)."""
     x, often = inputs(densities)
-    found = (attack(W, b, x[:, None], budgets[:, None], kind=kind, target=target, key=STRIKE) for kind, target in WAYS)
+    found = (attack(W, b, x[:, None], budgets[:, None], kind=kind, target=target, key=STRIKE) for kind, target in ways)
     return np.array([((a.attacked - a.clean) * often[:, None]).sum(-1) for a in found])
+
+
+def wider(W, b, densities, shares=WIDER) -> dict:
+    """The harm of the ascent at larger budgets, to given models (targets, shares, k, seeds) and to dedicated ones."""
+    ways, norms = [way for way in WAYS if way[0] == "ascent"], mean_norms(densities)
+    both = lambda W, b: np.stack([harms(W, b, densities, share * norms, ways) for share in shares], axis=1)
+    axes = (a[:, None] for a in dedicated(densities, N, M))
+    return {"wider_share": shares, "wider": both(W, b), "dedicated_wider": both(*axes)[..., 0]}
 
 
 def crowd(densities, seeds: int = SEEDS) -> dict:
@@ -80,6 +89,7 @@ def trained(kind: str, target: str, shares=SHARES, seeds: int = SEEDS) -> np.nda
 def main() -> None:
     """Make the file."""
     arrays = crowd(DENSITIES)
+    arrays |= wider(arrays["W"], arrays["b"], DENSITIES)
     norm = float(robust.mean_norm(independent(TRAINED_AT, n=N), key=UNSEEN))
     arrays |= {"share": SHARES, "mean_norm": np.array(norm)}
     arrays |= {f"trained_{kind}_{target}": trained(kind, target) for kind, target in ARMS}

@@ -27,7 +27,7 @@ STARTS, ROUNDS = 8, 20  # of the ascent
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["delta", "clean", "attacked", "gap"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Attack:
     """One perturbation for each input and model.
 
@@ -89,14 +89,14 @@ def dedicated(density, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
 def local_harm(W, b, x, budget):
     """What a step along the slope of the error would do if no ReLU switched: the two terms of a quadratic.
 
-    With D the outputs that are on, r = x - x' and s = WᵀW D r, it is 2ε‖s‖ + ε²‖D WᵀW ŝ‖². W: (..., m, n).
+    With D the outputs that are on, r = x' - x and s = WᵀW D r (uphill), it is 2ε‖s‖ + ε²‖D WᵀW ŝ‖². W: (..., m, n).
     b: (..., n). x: (..., batch, n). budget: scalar or (...). Returns both terms, (..., batch) each.
     """
     W, b, x, budget = (jnp.asarray(a, check.dtype()) for a in _checked(W, b, x, budget))
     gram = jnp.swapaxes(W, -1, -2) @ W
     z, budget = x @ gram + b[..., None, :], budget[..., None]
     on = z > 0
-    slope = ((x - z) * on) @ gram
+    slope = ((z - x) * on) @ gram
     steepness = jnp.linalg.norm(slope, axis=-1)
     return 2 * budget * steepness, budget**2 * jnp.sum((on * (_unit(slope) @ gram)) ** 2, -1)
 

@@ -12,6 +12,8 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 # Sizes between which float32 holds every intermediate result of a loss and its gradient.
 LEAST_DENSITY = 1e-12
@@ -30,8 +32,28 @@ def is_traced(x) -> bool:
     return isinstance(x, jax.core.Tracer)
 
 
+def without_derivative(name: str, says: str):
+    """A function that returns its array as it is; whoever differentiates through it gets a NotImplementedError.
+
+    An operation of its own: JAX forgets a `custom_jvp` inside a loop when a derivative is taken twice.
+    """
+
+    def refuse(primals, tangents):
+        raise NotImplementedError(says)
+
+    same = Primitive(name)
+    same.def_impl(lambda x: x)
+    same.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(same, lambda context, x: [x])
+    batching.defvectorized(same)
+    ad.primitive_jvps[same] = refuse
+    return lambda x: same.bind(jnp.asarray(x))
+
+
 def numbers(name: str, x, most: float = MOST_NUMBER):
     """`x` as a float array (NumPy where its values are known), free of NaN and infinities, no entry above `most`."""
+    if not is_traced(x) and any(map(is_traced, jax.tree.leaves(x))):
+        x = jnp.asarray(x, dtype())  # a list that holds numbers known and unknown
     if is_traced(x):
         return x
     x = _floats(name, x)

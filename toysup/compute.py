@@ -33,7 +33,7 @@ from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
 READOUTS = {"relu": jax.nn.relu, "linear": lambda z: z}
-STARTS = {"positive": (0.1, jnp.abs), "symmetric": (0.25, lambda z: z)}  # size of the entries; what becomes of W2
+STARTS = {"positive": (0.1, jnp.abs), "symmetric": (0.25, lambda z: z), "wired": (0.01, jnp.abs)}  # size; sign of W2
 MOST_LISTED = 2**12  # combinations of binary features up to which the loss is exact
 INPUTS = 2**15  # drawn to measure a loss
 
@@ -83,7 +83,7 @@ VALUES = {
     data_fields=["W1", "c", "W2", "b", "loss", "error", "features", "importance"],
     meta_fields=["task", "activation", "readout"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ComputeFit:
     """Trained models that compute. The batch axes (...) are those of density and importance.
 
@@ -191,8 +191,9 @@ def train_compute(
     features: which inputs are active; leading axes are a batch of models. m: hidden units. task: one of TASKS.
     importance: scalar or (..., outputs). activation: "relu" or "linear". readout: "relu" or "linear", None is the
         task's. start: W1 and W2 have normal entries of size 0.1, those of W2 made positive ("positive"), or of size
-        0.25 ("symmetric"). steps, learning_rate, batch: of Adam; the rate falls to 0 as a cosine, and the loss is
-        scaled so that a model that answers 0 loses 1.
+        0.25 ("symmetric"), or of size 0.01 added to the naive wiring of absolute values ("wired"). steps,
+        learning_rate, batch: of Adam; the rate falls to 0 as a cosine, and the loss is scaled so that a model that
+        answers 0 loses 1.
     key: a JAX random key.
     Returns a ComputeFit. Moving density, importance or rate does not compile anew. Errors name the argument;
     ValueError as well where the rate is so large that a restart diverges.
@@ -201,7 +202,8 @@ def train_compute(
     check_features(features)
     asked = _task(task, readout)
     check.choice("activation", activation, ACTIVATIONS)
-    check.choice("start", start, STARTS)
+    if check.choice("start", start, STARTS) == "wired" and task != "abs":
+        raise ValueError(f"start='wired' is a wiring for absolute values: the task is {task!r}")
     m, restarts, steps, batch = (
         check.count(*a) for a in (("m", m), ("restarts", restarts), ("steps", steps), ("batch", batch))
     )
@@ -232,7 +234,17 @@ def _initial(restarts, m, n, outputs, start, key):
         size * jax.vmap(lambda one: jax.random.normal(one, shape, jnp.float32))(k).astype(check.dtype())
     )
     zeros = lambda k: jnp.zeros((restarts, k), check.dtype())
-    return normal(keys[:, 0], (m, n)), zeros(m), sign(normal(keys[:, 1], (outputs, m))), zeros(outputs)
+    W1, W2 = normal(keys[:, 0], (m, n)), sign(normal(keys[:, 1], (outputs, m)))
+    if start == "wired":
+        naive = _wiring(m, n)
+        W1, W2 = W1 + naive, W2 + abs(naive).T
+    return W1, zeros(m), W2, zeros(outputs)
+
+
+def _wiring(m, n):
+    """W1 of a network that gives two neurons to each of the first m // 2 features, one for each sign."""
+    rows = np.kron(np.eye(m // 2, n), [[1], [-1]])
+    return jnp.asarray(np.pad(rows, ((0, m % 2), (0, 0))), check.dtype())
 
 
 def _train(models, starts, shared, *, asked, activation, steps, batch):

@@ -113,20 +113,24 @@ class Cells:
     """Mean cosines in four cells; rows: output similar, different; columns: fire apart, together.
 
     mean: (2, 2), NaN where a cell holds fewer than `LEAST_PAIRS`. n: (2, 2) pairs in each. share: (2, 2) how many of
-    them have a cosine below 0, NaN as for mean.
+    them have a cosine below 0, NaN as for mean. cuts: (2, 2) where the cells begin; rows: the axis of firing together,
+    the output axis; columns: at most so much is apart (different), at least so much together (similar).
     """
 
     mean: np.ndarray
     n: np.ndarray
     share: np.ndarray
+    cuts: np.ndarray
 
     def __str__(self) -> str:
-        """Three lines; numbers of pairs to hundreds: at its threshold a latent fires on one machine, not on another."""
+        """Four lines; numbers of pairs to hundreds: at its threshold a latent fires on one machine, not on another."""
         say = lambda m, n: f"{m:+.2f} ({round(n, -2):4d})" if n >= LEAST_PAIRS else f"no data (< {LEAST_PAIRS})"
         lines = [f"{'mean cosine (pairs)':19}" + "".join(f"{name:>17}" for name in COLUMNS)]
         for name, mean, n in zip(ROWS, self.mean, self.n, strict=True):
             lines.append(f"{name:19}" + "".join(f"{say(*one):>17}" for one in zip(mean, n, strict=True)))
-        return "\n".join(lines)
+        (apart, joint), (different, similar) = np.round(self.cuts, 2) + 0.0
+        ends = f"apart up to {apart:.2f}, together from {joint:.2f}; different up to {different:.2f}"
+        return "\n".join([*lines, f"{ends}, similar from {similar:.2f}"])
 
 
 def cells(cosine, together, output, *, share: float = 0.05, share_output: float = 0.2) -> Cells:
@@ -140,12 +144,12 @@ def cells(cosine, together, output, *, share: float = 0.05, share_output: float 
     if len({len(part) for part in parts}) > 1:
         raise ValueError(f"cosine, together and output must have the same shape; pairs: {[len(p) for p in parts]}")
     values, co, out = parts
-    apart, joint = _ends("share", co, share)
-    different, similar = _ends("share_output", out, share_output)
+    cuts = np.array([_ends("share", co, share), _ends("share_output", out, share_output)])
+    apart, joint, different, similar = co <= cuts[0, 0], co >= cuts[0, 1], out <= cuts[1, 0], out >= cuts[1, 1]
     masks = [[row & column for column in (apart, joint)] for row in (similar, different)]
     n = np.array([[mask.sum() for mask in row] for row in masks])
     mean = lambda v: np.array([[v[m].mean() if m.sum() >= LEAST_PAIRS else np.nan for m in row] for row in masks])
-    return Cells(mean(values), n, mean(values < 0))
+    return Cells(mean(values), n, mean(values < 0), cuts)
 
 
 def pairs_of(name: str, matrix) -> np.ndarray:
@@ -260,9 +264,9 @@ def shuffled_dimensions(h, *, seed: int) -> np.ndarray:
 
 
 def _ends(name: str, x, share):
-    """Which pairs lie in the bottom and in the top share."""
+    """The largest value of the bottom share and the smallest of the top share."""
     share = float(check.positive(name, share, most=0.5))
-    return x <= np.quantile(x, share, method="lower"), x >= np.quantile(x, 1 - share, method="higher")
+    return np.quantile(x, share, method="lower"), np.quantile(x, 1 - share, method="higher")
 
 
 def _latents(a) -> np.ndarray:

@@ -102,9 +102,9 @@ class Card(NamedTuple):
     l0: active latents per input. explained: variance. shrinkage: Σ h'·h / Σ |h|², 1 is right. dead: share of latents
     that are never active. f1: of each feature's best latent, the mean over features. recovered: share of features with
     a latent of their own, cosine above `FOUND`. absorption: how much more often the parents' latents are silent beside
-    a child than alone. mixing: how far the latents of a pair lean towards the partner, in cosines. splitting: F1 that a
-    parent gains when up to 1 + CHILDREN latents may report it together. dense, sparse: F1 of the six densest single
-    features, and of the six sparsest.
+    a child than alone. dimming: how much less of the parents' strengths they report there. inherited, mixing: how far
+    the latents of children lean towards their parent, and those of a pair towards the partner, in cosines. splitting:
+    F1 that a parent gains when up to 1 + CHILDREN latents may report it together.
     """
 
     l0: np.ndarray
@@ -114,10 +114,10 @@ class Card(NamedTuple):
     f1: np.ndarray
     recovered: np.ndarray
     absorption: np.ndarray
+    dimming: np.ndarray
+    inherited: np.ndarray
     mixing: np.ndarray
     splitting: np.ndarray
-    dense: np.ndarray
-    sparse: np.ndarray
 
 
 def measure(models, animals: Zoo, x) -> Card:
@@ -145,18 +145,18 @@ def _score(a, rebuilt, D, h, x, animals: Zoo):
     return (
         metrics.l0(a), metrics.explained_variance(h, rebuilt), metrics.shrinkage(h, rebuilt), 1 - alive.mean(),
         best.mean(), metrics.recovered(D[alive], truth, FOUND) if alive.any() else 0.0,
-        absorbed(a, x, D, animals), mixing(D, truth, animals.partners), split(a, x, animals.parents),
-        best[animals.singles[: SINGLES // 2]].mean(), best[animals.singles[SINGLES // 2 :]].mean(),
+        absorbed(a, x, D, animals), absorbed(a, x, D, animals, metrics.dimming), inherited(D, truth, animals),
+        mixing(D, truth, animals.partners), split(a, x, animals.parents),
     )  # fmt: skip
 
 
-def absorbed(a, x, D, animals: Zoo) -> float:
-    """The mean absorption over all parents and their children; the parent's latent is the nearest direction.
+def absorbed(a, x, D, animals: Zoo, score=metrics.absorption) -> float:
+    """The mean absorption (or `metrics.dimming`) of all parents by their children; a latent is the nearest direction.
 
     Each child is held against its parent without any child, so that a parent that is silent beside both counts as 1.
     """
     each = [
-        metrics.absorption(a, x, parent, child, D, animals.W.T, siblings=row[row != child])
+        score(a, x, parent, child, D, animals.W.T, siblings=row[row != child])
         for parent, row in zip(animals.parents, animals.children, strict=True)
         for child in row
     ]
@@ -170,15 +170,37 @@ def mixing(D, truth, partners) -> float:
     the latent nearest to one member with the other, less the cosine of the two: 0 for true directions, about 0.7
     where one latent stands for both and they are orthogonal.
     """
+    return _leaning(D, truth, np.concatenate([partners, np.asarray(partners)[:, ::-1]]))
+
+
+def inherited(D, truth, animals: Zoo) -> float:
+    """The same for the latents of children, towards their parent: 0.7 where each writes its parent and itself."""
+    return _leaning(D, truth, [(i, j) for j, row in zip(animals.parents, animals.children, strict=True) for i in row])
+
+
+def _leaning(D, truth, ordered) -> float:
     C, own = metrics.cosines(D, truth), metrics.cosines(truth, truth)
-    both = np.concatenate([partners, np.asarray(partners)[:, ::-1]])
-    return float(np.mean([C[C[:, i].argmax(), j] - own[i, j] for i, j in both]))
+    return float(np.mean([C[C[:, i].argmax(), j] - own[i, j] for i, j in ordered]))
 
 
 def split(a, x, parents) -> float:
     """The mean F1 that up to 1 + CHILDREN latents gain when they report a parent together, over the best alone."""
     gain = [metrics.union(a, x[:, i], 1 + CHILDREN) - metrics.union(a, x[:, i], 1) for i in parents]
     return float(np.mean(gain))
+
+
+def at_l0(card: Card, l0: float) -> Card:
+    """Scores at one number of active latents: interpolated in log L0 between the sparsities, for each start.
+
+    card: scores (sparsities, seeds). Returns (seeds,) for each score, NaN for a start whose sparsities do not reach.
+    """
+    rows = np.argsort(card.l0, 0)
+    place = np.log(np.take_along_axis(np.asarray(card.l0, float), rows, 0))
+    read = lambda score: [
+        np.interp(np.log(l0), x, y, np.nan, np.nan)
+        for x, y in zip(place.T, np.take_along_axis(np.asarray(score, float), rows, 0).T, strict=True)
+    ]
+    return Card(*(np.array(read(score)) for score in card))
 
 
 def soft_threshold_shrinkage(cut):
@@ -241,12 +263,10 @@ def _run_all(models, h):
     return jax.lax.map(one, models)
 
 
-def absorptions(found: Treated, parent: int = 0, child: int = 1) -> np.ndarray:
-    """Absorption of a parent by a child at each start, (seeds,), where features are the axes."""
+def absorptions(found: Treated, parent: int = 0, child: int = 1, score=metrics.absorption) -> np.ndarray:
+    """Absorption (or `metrics.dimming`) of a parent by a child at each start, (seeds,), where features are the axes."""
     truth = np.eye(found.x.shape[1])
-    return np.array(
-        [metrics.absorption(a, found.x, parent, child, D, truth) for a, D in zip(found.a, found.D, strict=True)]
-    )
+    return np.array([score(a, found.x, parent, child, D, truth) for a, D in zip(found.a, found.D, strict=True)])
 
 
 def lean(D, i: int = 0, j: int = 1) -> np.ndarray:

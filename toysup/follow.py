@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from toysup import check
+from toysup import check, saddles
 from toysup import loss as losses
 from toysup.features import Features, check_features
 from toysup.model import get_readout
@@ -31,7 +31,8 @@ def path(
     """Go on training from a given model while density or importance moves, and stay in its valley while there is one.
 
     At every point of the path the parameters get a small random push and then descend the exact loss by short steps.
-    The push lets a solution leave a saddle, on which it could otherwise stay; it is far too small to cross a ridge.
+    The push lets a solution leave a saddle, on which it could otherwise stay. It crosses a ridge only where that is
+    hardly higher than the push; just where a path leaves such a valley is rounding: see `end_of_valley`.
 
     W: (..., m, n), b: (..., n), where to start; leading axes are several starts. features: with one batch axis, the
     points of the path. importance: scalar, (n,) or (points, n). readout: "relu", "abs" or "gelu".
@@ -81,6 +82,34 @@ def _follow(W, b, features, importance, tables, nudge, key, *, readout, steps) -
         return jax.lax.scan(point, start, (features, importance, keys))[1]
 
     return jax.vmap(one)((W, b), jax.random.split(key, W.shape[0]))
+
+
+def end_of_valley(W, b, problem, first: float, second: float) -> float:
+    """Where a valley ends in a fold while a parameter moves: there its smallest curvature vanishes.
+
+    At a fold, where a valley meets a pass, the square of that curvature falls to 0 in a straight line. So its bottom is
+    followed in double precision, each time through most of what the line through the last two squares leaves. No push,
+    no step of training: the answer does not depend on rounding.
+
+    W: (m, n), b: (n,), near the bottom at the first value. problem: a function of the parameter that returns features
+    and importance. first, second: two values of the parameter, the second one nearer to the end.
+    Returns the parameter at the end. Raises ValueError where no such end is found.
+    """
+    values, squares, value = [], [], float(first)
+    for _ in range(15):
+        features, importance = problem(value)
+        found = saddles.settle(W, b, features, importance=importance)
+        if found.index or found.slope > 1e-9:
+            raise ValueError(f"there is no valley to follow at {value:g}")
+        W, b, values, squares = found.W, found.b, [*values, value], [*squares, found.curvatures[0] ** 2]
+        if len(values) < 2:
+            value = float(second)
+            continue
+        end = values[-1] - squares[-1] * (values[-1] - values[-2]) / (squares[-1] - squares[-2])
+        if abs(end - values[-1]) < 1e-3 * abs(end):
+            return end
+        value = end + 0.3 * (values[-1] - end)
+    raise ValueError(f"no end of the valley found from {first:g} on")
 
 
 def _small(name: str, x) -> float:

@@ -1,8 +1,10 @@
 """Baselines without superposition for models that compute: a hidden unit serves one function, or copies one feature.
 
 What is not computed is answered by its mean and costs its variance. All features here are independent of each other.
+Beside them the floor of every linear readout, below which no network with one can get.
 Sources: Elhage et al. 2022, "Computation in Superposition" (two neurons for one absolute value); Bhagat et al. 2026
-(why a baseline is needed at all); the baselines for AND and for products are this series' own.
+(why a baseline is needed at all); Eckart and Young 1936 (the floor); the baselines for AND and for products are this
+series' own.
 """
 
 from __future__ import annotations
@@ -93,6 +95,20 @@ def and_covariance(density):
     log = np.log(p)
     mean = np.exp(member @ log)
     return np.exp((member[:, None] | member[None]) @ log) - np.outer(mean, mean)
+
+
+def linear_floor(m: int, covariance):
+    """The least squared error, summed, of any linear readout of any m numbers: the smallest eigenvalues' sum.
+
+    Such answers lie in a plane of m dimensions, whatever made the m numbers, and the best plane is that of the largest
+    principal components of the targets. m: numbers. covariance: (..., outputs, outputs) of the targets; scale rows and
+    columns by the roots of importances. Returns (...). Errors name the argument.
+    Source: Eckart and Young 1936.
+    """
+    m, covariance = check.count("m", m), np.asarray(check.numbers("covariance", covariance), float)
+    if covariance.ndim < 2 or covariance.shape[-1] != covariance.shape[-2]:
+        raise ValueError(f"covariance has shape {covariance.shape}: it must be (..., outputs, outputs)")
+    return np.linalg.eigvalsh(covariance)[..., : max(0, covariance.shape[-1] - m)].sum(-1)
 
 
 def product_loss(density: float, nodes: int = 64) -> float:

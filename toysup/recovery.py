@@ -10,7 +10,7 @@ import numpy as np
 
 from toysup import check, coherence
 from toysup import train as _train
-from toysup.autoencoder import metrics, training, variants
+from toysup.autoencoder import exact, metrics, training, variants
 from toysup.features import anticorrelated, correlated, independent
 
 PATIENTS = {  # name: features, hidden dimensions
@@ -114,6 +114,29 @@ def measure(models, h, directions, sparsity) -> Card:
     fires = (density > ALIVE).reshape(-1, density.shape[-1])
     compared = np.array([compare(d[on], directions) for d, on in zip(D, fires, strict=True)]).reshape(*shape, 4)
     return Card(l0, 1 - left, left + penalty * total, (density > ALIVE).sum(-1), *np.moveaxis(compared, -1, 0))
+
+
+def in_units(*h) -> list[np.ndarray]:
+    """Activations, each (inputs, m), over the spread of the last one: the unit in which the penalty is counted."""
+    spread = np.sqrt(((h[-1] - h[-1].mean(0)) ** 2).sum(1).mean())
+    return [x / spread for x in h]
+
+
+def by_inference(h, unseen, directions, width: int, weight: float, *, seeds: int = 20, key):
+    """Dictionaries learned with exact inference in place of an encoder, and their scores with exact inference.
+
+    h: (inputs, m) to learn from, unseen: others to score, both `in_units`. directions: (features, m), see `truth`.
+    width: latents. weight: of the penalty. Returns (dictionaries (seeds, width, m), a Card of scores (seeds,)).
+    """
+    Ds = exact.learn(h, width, weight, seeds=seeds, key=key)
+    return Ds, Card(*np.array([_inferred(D, unseen, weight, directions) for D in Ds]).T)
+
+
+def _inferred(D, h, weight, directions):
+    a = exact.infer(D, h, weight).a
+    alive = metrics.density(a) > ALIVE
+    cost, explained = exact.cost(D, h, a, weight), metrics.explained_variance(h, a @ D)
+    return metrics.l0(a), explained, cost, alive.sum(), *compare(D[alive], directions)
 
 
 def compare(D, directions) -> tuple[float, float, float, float]:

@@ -17,13 +17,13 @@ from toysup.optimise import adam
 from toysup.restarts import best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
-KINDS = ("random", "feature", "ascent", "exact")
+KINDS = ("random", "drawn", "ascent", "exact")
 ROUNDS = 2  # of the ascent, at each step of training
 RELU = READOUTS["relu"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["W", "b", "clean", "attacked", "budget"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RobustFit:
     """Models trained under attack. The batch axes (...) are those of density and budget.
 
@@ -58,7 +58,7 @@ def train_robust(
     m: int,
     budget,
     *,
-    kind: str = "feature",
+    kind: str = "drawn",
     target: str = "fixed",
     restarts: int = 8,
     steps: int = 1000,
@@ -69,8 +69,9 @@ def train_robust(
     """Train ReLU models of equal importances on perturbed inputs, many budgets at once.
 
     features: batch shape (...). m: hidden dimensions. budget: the length of a perturbation, scalar or (...).
-    kind: "random", a random direction; "feature", ± (WᵀW)_i for a feature i drawn for each input; "ascent", two rounds
-        uphill from there; "exact" (m = 2, fixed target). The perturbation is computed from the weights of the
+    kind: "random", a random direction; "drawn", the worse of ± (WᵀW)_i for one feature i drawn for each input (weaker
+        than "feature" of `attacks.attack`, the worst of all features); "ascent", two rounds uphill from there;
+        "exact" (m = 2, fixed target). The perturbation is computed from the weights of the
         moment; no gradient flows through it. target: "fixed" or "moving", as in `attacks.attack`.
     restarts: random starts for each model. steps, batch, learning_rate: of Adam, whose rate falls to 0 as a cosine.
     key: a JAX random key. Budgets and densities do not compile anew.
@@ -130,4 +131,4 @@ def _perturbation(W, b, x, budget, kind, target, key):
     error = partial(attacks.squared_errors, W, b, target=target, readout=RELU)
     one = attacks.feature_directions(W)[jax.random.randint(key, x.shape[:1], 0, x.shape[1])] * budget
     worse = jnp.where((error(x, one) > error(x, -one))[:, None], one, -one)
-    return worse if kind == "feature" else attacks.climb(error, x, budget, worse, ROUNDS)
+    return worse if kind == "drawn" else attacks.climb(error, x, budget, worse, ROUNDS)

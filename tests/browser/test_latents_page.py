@@ -80,6 +80,23 @@ def test_search_and_sort_and_their_counts_agree_with_python(page, address):
     assert rows(page)[0] == "#5"  # the one that is dead
 
 
+def test_in_random_order_every_latent_comes_once_and_no_score_leads(page, address):
+    page.goto(address)
+    heading(page, "Latent 0: ‘<b>0</b>’ in </script>")
+    page.locator(".td-list").evaluate("list => { list.style.height = '1400px'; list.style.maxHeight = 'none'; }")
+    order = {}
+    for way in ("score", "number", "random"):
+        page.get_by_label("sort by").select_option(way)
+        order[way] = rows(page)
+    assert sorted(order["random"]) == sorted(order["number"])
+    assert len(order["random"]) == 40
+    assert order["random"] not in (order["score"], order["number"])
+    steps = [abs(int(a[1:]) - int(b[1:])) for a, b in zip(order["random"], order["random"][1:], strict=False)]
+    assert sum(step == 1 for step in steps) < 8
+    page.get_by_role("button", name="reversed").click()
+    assert rows(page) == order["random"][::-1]
+
+
 def test_text_of_the_corpus_is_text(page, address):
     page.goto(address)
     heading(page, "Latent 0: ‘<b>0</b>’ in </script>")

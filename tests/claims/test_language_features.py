@@ -70,7 +70,7 @@ def test_as_sparse_a_random_dictionary_does_not():
     print(f"\nrandom dictionary, trained encoder: L0 {metrics.l0(a):.2f}, {found}, best F1 {f1:.3f}")
     assert metrics.l0(a) < 12
     assert found.mean < 0.6
-    assert f1 < 0.45
+    assert f1 < 0.5
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -87,8 +87,8 @@ def test_latents_find_characters_in_context(name):
     }
     print(f"\n{name}, {len(labels.names)} labels:", {k: round(v, 3) for k, v in found.items()})
     assert len(labels.names) > 100
-    assert found["latents"] > 0.5
-    assert max(found["neurons"], found["random"]) < 0.32
+    assert found["latents"] > 0.6
+    assert max(found["neurons"], found["random"]) < 0.45
     assert found["character"] < found["latents"] - 0.05
 
 
@@ -129,7 +129,7 @@ def test_a_small_version_from_scratch_keeps_every_claim():
     assert metrics.l0(a) < 12
     assert min(found.zero, found.mean) > 0.95
     assert f1 > 0.5
-    assert random < 0.4
+    assert random < 0.5
 
 
 def test_the_untrained_dictionary_is_made_by_the_same_command():

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from helpers import ROOT, confirm
 
 from tools.data_memorisation import FEWER, FILE, SIZES, TABLES, table
 from toysup import independent, memory
+from toysup.geometry import norms
 
 KEY = jax.random.key(3)
 
@@ -59,6 +61,40 @@ def test_the_peak_is_far_from_fitting():
 
 def test_weight_decay_removes_the_peak():
     confirm("13-weight-decay", *(seen(64, weight_decay=decay)["test"] for decay in (1.0, 0.0)))
+
+
+@pytest.mark.parametrize(("decay", "alone", "left"), [(0.0, 1.0, 0.215), (0.3, 0.0498, 0.0142)])
+def test_columns_that_no_sample_reaches_shrink_by_the_loss_as_well(decay, alone, left):
+    """W is tied: such a column makes outputs that should be 0. `alone` is what weight decay does without the loss."""
+    how = {"samples": 64, "seeds": 20, "weight_decay": decay, "key": KEY}
+    before, after = (memory.memorise(independent(0.03, 200), 2, steps=steps, **how) for steps in (0, memory.STEPS))
+    never = ~(np.asarray(after.x[0])[:, :64] > 0).any(1)
+    ratio = float(np.median((norms(after.W[0]) / norms(before.W[0]))[never]))
+    assert abs(ratio / left - 1) < 0.04
+    assert ratio < 0.4 * alone
+
+
+def test_bad_inputs_are_longer_than_every_sample():
+    """Of 20 sets of 96 samples; controls: hidden vectors cut to the longest sample's length, turned, and untrained."""
+    x = np.asarray(memory.draw(independent(0.03, 200), 2048, key=jax.random.key(1)))
+    turn = 2 * np.pi * np.asarray(jax.random.uniform(KEY, (20, len(x), 1)))
+
+    def share(steps):
+        found = memory.memorise(independent(0.03, 200), 2, samples=96, seeds=20, steps=steps, key=KEY)
+        W, b = np.asarray(found.W[0]), np.asarray(found.b[0])[:, None]
+        bad = lambda h: np.sum((x - np.maximum(h @ W + b, 0)) ** 2, -1) > 2
+        h = x @ W.swapaxes(1, 2)
+        length = np.linalg.norm(h, axis=-1, keepdims=True)
+        longest = np.linalg.norm(memory.hidden(found)[0], axis=1).max(-1)[:, None, None]
+        cut, turned = h * np.minimum(1, longest / length), length * np.concatenate([np.cos(turn), np.sin(turn)], -1)
+        return bad(h), bad(cut), bad(turned), (length > longest)[..., 0]
+
+    bad, cut, turned, beyond = share(memory.STEPS)
+    assert 0.03 < bad.mean() < 0.12
+    assert bad[beyond].sum() > 0.9 * bad.sum()
+    assert cut.mean() < 0.4 * bad.mean()
+    assert abs(turned.mean() / bad.mean() - 1) < 0.3
+    assert share(0)[0].mean() < 0.01
 
 
 def test_without_relu_there_is_no_peak():

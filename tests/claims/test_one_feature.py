@@ -13,7 +13,8 @@ from helpers import ROOT, confirm
 from scipy.stats import spearmanr
 
 import toysup
-from toysup.branches import branch, crossing, one_differs
+from toysup import follow
+from toysup.branches import awake, branch, crossing, end_of_pentagon, one_differs, rests
 from toysup.recipe import measured_losses
 
 KEY = jax.random.key(0)
@@ -106,14 +107,69 @@ def test_slopes_are_those_at_fixed_parameters():
         assert abs((twice - once) / met.x / slope - 1) < 5e-3
 
 
-def test_either_plan_survives_beyond_the_crossing():
-    up = np.geomspace(0.05, 10, 81)
-    down = lengths(branch("pentagon", P, up[::-1], key=KEY).W)[::-1, 0]
-    rise = lengths(branch("digons", P, up, key=KEY).W)[:, 0]
-    assert (down[up > 0.14] > 0.9).all()
-    assert (down[up < 0.11] < 0.01).all()
-    assert (rise[up < 1.5] < 0.02).all()
-    assert (rise[up > 5] > 0.9).all()
+def test_the_pentagon_ends_where_its_curvature_vanishes():
+    """The fold, by curvatures alone; the followed path, with pushes of three sizes, gives way in the same place."""
+    end = end_of_pentagon(P)
+    assert abs(end - 0.1241) < 3e-4
+    above, below = (rests("pentagon", P, np.geomspace(0.2, end * f, 6))[-1] for f in (1.005, 0.98))
+    assert (above.index, below.slope > 1e-7) == (0, True)
+    assert above.slope < 1e-9
+    for push in (0.0, 1e-3, 5e-3):
+        there = lengths(branch("pentagon", P, np.array([0.2, 0.15, 0.13, 0.115]), nudge=push, key=KEY).W)[:, 0] > 0.5
+        assert there.tolist() == [True, True, True, False]
+
+
+def test_the_digons_stay_a_valley_but_the_pass_out_of_it_sinks():
+    """In % of the loss of the digons, and what that does to a path that is pushed."""
+    ways = {0.27: ("half-way", [0.27]), 0.5: ("half-way", [0.5]), 1.0: ("beside", [1.0])}
+    ways |= {r: ("beside", np.geomspace(1, r, k)) for r, k in ((2.0, 6), (3.0, 9))}
+    height = {}
+    for r, (place, way) in ways.items():
+        high, low = rests(place, P, way)[-1], rests("digons", P, [r])[0]
+        assert (high.index, low.index, low.flat) == (1, 0, 0)
+        assert max(high.slope, low.slope) < 1e-12
+        height[r] = 100 * (high.loss / low.loss - 1)
+    print("\na pass above the digons, in %:", {r: f"{h:.2g}" for r, h in height.items()})
+    assert 15 < height[0.27] < 16.5
+    assert 5 < height[0.5] < 6.5
+    assert 0.05 < height[1.0] < 0.08
+    assert height[2.0] < 1e-3
+    assert height[3.0] < 1e-4
+    kept = [lengths(branch("digons", P, np.array([0.9, 1.2, 1.5]), nudge=push, key=KEY).W)[-1, 0] < 0.1
+            for push in (0.0, 0.05)]  # fmt: skip
+    assert kept == [True, False]
+
+
+def test_the_pass_parts_the_two_plans():
+    """From half-way, descent leads to the digons on one side and to the pentagon on the other."""
+    high, here = rests("half-way", P, [0.27])[0], one_differs(P, np.array([0.27]))
+    ends = []
+    for side in (0.02, -0.02):
+        step = side * high.directions[0]
+        W, b = high.W + step[:10].reshape(2, 5), high.b + step[10:]
+        ends.append(float(lengths(follow.path(W, b, here, nudge=0.0, steps=600, key=KEY).W)[0, 0]))
+    assert min(ends) < 0.01
+    assert abs(max(ends) - 1.16) < 0.02
+
+
+def test_woken_restarts_are_the_digons():
+    """At a ratio of 0.2 the best restarts drop feature 0 silently; woken they lose as little as the branch."""
+    fit = toysup.train(one_differs(P, 0.2), 2, restarts=32, key=KEY)
+    four = float(branch("digons", P, np.array([0.2]), key=KEY).loss[0])
+    assert fit.loss.min() > 1.003 * four
+    assert abs(awake(fit).loss.min() / four - 1) < 1e-4
+
+
+def test_the_pentagon_is_deformed_and_the_digons_are_a_jump():
+    """Largest shift of a tip from the regular pentagon between ratios 0.2 and 10; control: to the digons, the jump."""
+    ladder = np.array([10, 3, 1, 0.5, 0.3, 0.2])
+    W = toysup.geometry.canonicalize(branch("pentagon", P, ladder, key=KEY).W, anchor=0)
+    shift = np.linalg.norm(W - W[2], axis=1).max(1)
+    square = branch("digons", P, ladder[:1:-1], key=KEY).W
+    confirm("07-deformation", shift.max(), np.linalg.norm(W[2], axis=0)[0] - lengths(square)[-1, 0])
+    assert shift[[0, 5]].min() > 0.1
+    assert np.abs(lengths(square)[:, 1:] - lengths(square)[0, 1:]).max() < 1e-3  # the digons do not move
+    assert lengths(square)[:, 0].max() < 1e-3
 
 
 def test_restarts_lie_on_the_curves():

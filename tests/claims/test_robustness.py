@@ -75,7 +75,8 @@ def test_vulnerability_under_several_normalisations():
     times = middle(found["own"][WORST]) / found["dedicated_own"][WORST]
     confirm("12-above-three", times[-1], times[0])
     raw, same = (middle(found[name][WORST]) / middle(found[name][WORST])[0] for name in ("own", "same"))
-    confirm("12-raw-rise", raw[1:].max(), same[1:].max())
+    assert abs(raw[1:].max() - 2.29) < 0.25  # each model on its own inputs, which get shorter
+    assert abs(same[1:].max() - 5.9) < 0.7  # one budget at all densities
     per = (found["W"] ** 2).sum((-1, -2)) / made.M
     linked = [
         np.corrcoef(per.ravel(), (found["own"][k] / found["budget"][:, None] ** 2).ravel())[0, 1]
@@ -90,8 +91,30 @@ def test_a_moving_target_takes_the_difference_away():
     confirm("12-moving-target", times(MOVING), times(WORST))
 
 
+def test_with_a_moving_target_and_a_large_budget_the_difference_is_there():
+    found, last = crowd(), slice(-1, None)
+    harm = made.wider(found["W"][last], found["b"][last], made.DENSITIES[list(AT)][last], shares=np.array([1.0, 4.0]))
+    times = np.median(harm["wider"], -1) / harm["dedicated_wider"]  # (targets, budgets, 1)
+    assert times[0].min() > 5
+    assert abs(times[1, 0, 0] - 2.0) < 0.3
+    assert abs(times[1, 1, 0] - 5.4) < 0.7
+    first = slice(0, 1)
+    dense = made.wider(found["W"][first], found["b"][first], made.DENSITIES[:1], shares=np.array([4.0]))
+    assert abs(np.median(dense["wider"][1]) / dense["dedicated_wider"][1, 0, 0] - 1) < 0.15
+
+
+def test_a_step_along_the_slope_goes_uphill():
+    W, b, x, _ = pentagon()
+    gram = W.T @ W
+    on = (x @ gram + b) > 0
+    slope = ((x @ gram + b - x) * on) @ gram  # W'W D (x' - x)
+    error = lambda d: np.mean(np.sum((x - np.maximum((x + d) @ gram + b, 0)) ** 2, -1))
+    step = 1e-3 * slope / np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-9)
+    assert error(step) > error(0) > error(-step)
+
+
 def test_training_under_attack():
-    (size, kept, clean, _), (noise, _, noisy, _) = (np.median(trained(kind), -1) for kind in ("feature", "random"))
+    (size, kept, clean, _), (noise, _, noisy, _) = (np.median(trained(kind), -1) for kind in ("drawn", "random"))
     confirm("12-adversarial-training", size[0], noise[0])
     axes = 15 * float(theory.variance(0.1))
     confirm("12-eighty-percent", clean[1] / axes, noisy[1] / axes)
@@ -108,4 +131,4 @@ def test_the_data_are_what_a_remade_piece_gives():
     for name in ("own", "same"):
         again, kept = np.median(found[name], -1), np.median(data[name][:, places, :SEEDS], -1)
         assert np.allclose(again[1:], kept[1:], rtol=0.15, atol=1e-3)
-    assert np.allclose(trained("feature"), data["trained_feature_fixed"][:, [2, 4], :SEEDS], rtol=0.2, atol=2)
+    assert np.allclose(trained("drawn"), data["trained_drawn_fixed"][:, [2, 4], :SEEDS], rtol=0.2, atol=2)

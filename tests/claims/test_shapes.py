@@ -44,6 +44,11 @@ def test_d_star_slides_where_d_does_not(small):
     middle = [float(np.median(shares(small, k))) for k in range(5)]
     confirm("06-d-star-sticks-at-half", float(star[1] - star[3]), control=middle[1] - middle[3])
     confirm("06-d-star-near-one", float(star[0]), control=float(star[3]))
+    p, solid = 1 / INVERSE[0], packing.dress(simplex(4), 1 / INVERSE[0])
+    trained = float(np.median(packing.gain(np.asarray(small.loss[0]), 48, 6, p)))
+    assert abs(trained - 1) < 0.01
+    assert packing.gain(solid.loss, 4, 3, p) > 1.005 > trained
+    assert abs(3 / (4 * solid.length**2) - 0.95) < 0.02
 
 
 def test_no_feature_has_a_dimension_to_itself_when_dense(small):

@@ -123,6 +123,48 @@ def test_at_90_percent_sparsity_five_features_in_the_ledger(intro):
     confirm("04-five-in-two", counts(intro[0.9].W)[2], counts(linear.W).mean())
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_third_arrow_grows_and_jumps_and_the_fourth_and_fifth_jump(seed):
+    """Decay 0.9, the best of 64: lengths of arrows 2, 3, 4 on either side of each jump; the control has none."""
+    sparsity = np.array([0.14, 0.2, 0.3, 0.32, 0.42, 0.44, 0.82, 0.84])
+    features, importance = toysup.independent(1 - sparsity[:, None], 5), 0.9 ** np.arange(5)
+    settings = {"importance": importance, "key": jax.random.key(seed)}
+    length = np.sqrt(squared_norms(toysup.train(features, 2, restarts=RESTARTS, **settings).best().W))
+    print("\nlengths of arrows 2, 3, 4:", np.round(length[:, 2:], 2).tolist())
+    third, fourth, fifth = length.T[2:]
+    assert third[0] < 0.02
+    assert 0.1 < third[1] < 0.3 < third[2] < 0.45
+    assert 0.55 < third[3] < 0.75
+    assert fourth[:5].max() < 0.05
+    assert 0.7 < fourth[5] < 0.9
+    assert fifth[:7].max() < 0.05
+    assert fifth[7] > 0.95
+    linear = toysup.train(features, 2, readout="linear", restarts=4, **settings).best()
+    assert squared_norms(linear.W)[:, 2:].max() < 0.02
+
+
+def test_a_trained_pentagon_misreads_a_little_more_than_half_of_all_meetings():
+    """Density 0.05: pairs by W and b at random strengths, and weak single features; control: the unit pentagon."""
+    p = 0.05
+    fit = toysup.train(toysup.independent(p, 5), 2, importance=0.9 ** np.arange(5), restarts=32, key=jax.random.key(2))
+    x = np.asarray(toysup.sample(toysup.independent(p, 5), 200_000, key=jax.random.key(3)), np.float64)
+    active = (x > 0).sum(1)
+
+    def misread(W, b):
+        reading, on = x @ (np.asarray(W, np.float64).T @ np.asarray(W, np.float64)) + np.asarray(b), x > 0
+        strongest_off = np.where(on, -9, reading).max(1)
+        return np.where(on, reading, 9).min(1) <= np.maximum(strongest_off, 0)
+
+    trained, unit = misread(fit.best().W, fit.best().b), misread(theory.polygon(5), np.zeros(5))
+    pairs, alone = active == 2, active == 1
+    print(f"\npairs misread: trained {trained[pairs].mean():.3f}, unit pentagon {unit[pairs].mean():.3f}")
+    print(f"alone, read as nothing: trained {trained[alone].mean():.3f}, unit pentagon {unit[alone].mean():.3f}")
+    assert 0.47 < unit[pairs].mean() < 0.53
+    assert 0.52 < trained[pairs].mean() < 0.58
+    assert unit[alone].mean() == 0
+    assert 0.15 < trained[alone].mean() < 0.23
+
+
 # ------------------------------------------------- (b) the linear model keeps the m most important features
 
 

@@ -214,14 +214,34 @@ def absorption(a, x, parent: int, child: int, D=None, truth=None, *, siblings=()
     Below 0 where the latent is silent more often alone. Source: Chanin et al. 2024, exact here since x is known.
     Errors: ValueError where, siblings aside, parent and child are never active together, or the parent never alone.
     """
+    a, x, main, beside, alone = _with_and_without(a, x, parent, child, D, truth, siblings)
+    silent = a[:, main] <= 0
+    return float(silent[beside].mean() - silent[alone].mean())
+
+
+def _with_and_without(a, x, parent, child, D, truth, siblings):
+    """The tables, the parent's latent, and the inputs on which the parent is active with this child and without."""
     a, x = _table("a", a), _table("x", x)
     main = (cosines(D, truth) if D is not None else firing(a, x).f1)[:, parent].argmax()
-    silent, with_child, siblings = a[:, main] <= 0, x[:, child] > 0, [int(i) for i in siblings]
+    with_child, siblings = x[:, child] > 0, [int(i) for i in siblings]
     on = (x[:, parent] > 0) & ~(x[:, siblings] > 0).any(1)
     if not (on & with_child).any() or not (on & ~with_child).any():
         aside = f", inputs with {siblings} aside" if siblings else ""
         raise ValueError(f"features {parent} and {child} must be active together and {parent} also alone{aside}")
-    return float(silent[on & with_child].mean() - silent[on & ~with_child].mean())
+    return a, x, main, on & with_child, on & ~with_child
+
+
+def dimming(a, x, parent: int, child: int, D=None, truth=None, *, siblings=()) -> float:
+    """How much less of the parent's strength its latent reports beside this child than alone, as a share.
+
+    Arguments as in `absorption`, of which this is the gradual form: the slopes Σ a x / Σ x² of the parent's latent over
+    the parent's strength, alone and beside the child, and their difference over the larger one. 0 for a parent whose
+    latent does not mind the child, 1 where it falls silent, below 0 where it reports more; 0 if it never fires.
+    Errors: those of `absorption`.
+    """
+    a, x, main, beside, alone = _with_and_without(a, x, parent, child, D, truth, siblings)
+    slope = lambda rows: (a[rows, main] * x[rows, parent]).sum() / (x[rows, parent] ** 2).sum()
+    return float((slope(alone) - slope(beside)) / max(slope(alone), slope(beside), 1e-12))
 
 
 def hedging(narrow, wide) -> float:

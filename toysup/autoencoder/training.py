@@ -11,11 +11,20 @@ import numpy as np
 import optax
 
 from toysup import check
-from toysup.autoencoder.variants import COUNTED, VARIANTS, Autoencoder, auxiliary, dictionary, initial, loss
+from toysup.autoencoder.variants import (
+    BANDWIDTH,
+    COUNTED,
+    VARIANTS,
+    Autoencoder,
+    auxiliary,
+    dictionary,
+    initial,
+    loss,
+)
 from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.runtime import over_models
 
-DEAD = ("none", "resample", "auxiliary", "both")
+DEAD = ("none", "resample", "restart", "auxiliary", "both")
 ROUNDS = 10  # training is cut into so many rounds
 IDLE = 1e-4  # a latent of a lower density in one round is idle at its end, and may start again
 WARM_UP = 0.2  # share of the steps over which the penalty grows to its full weight
@@ -24,7 +33,7 @@ LEAST_SPREAD, MOST_ACTIVATION = 1e-12, 1e12  # of inputs: float32 holds their sq
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["features", "W"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Hidden:
     """Hidden activations of a toy model as a source of inputs, drawn anew at every step: h = W x.
 
@@ -48,6 +57,7 @@ def train(
     batch: int = 512,
     dead: str = "none",
     frozen: bool = False,
+    bandwidth: float = BANDWIDTH,
     key,
 ) -> Autoencoder:
     """Train sparse autoencoders on activations.
@@ -58,16 +68,19 @@ def train(
         (inputs are scaled to a mean squared distance of 1 from their mean). width: scalar or (...), how many of the
         latents are used (default: all); sizes differ within one program. seeds: random starts for each.
     steps, learning_rate: of Adam, whose rate falls to 0 as a cosine. batch: inputs per step.
-    dead: what is done about latents that are never active: "none", "resample" (Bricken et al. 2023: start again at
-        inputs that are rebuilt badly), "auxiliary" (Gao et al. 2024: those silent on a tenth of the inputs learn the
-        residual until they fire), "both".
+    dead: what is done about latents that are never active: "none", "resample" (start again at what is left of inputs
+        that are rebuilt badly), "restart" (at those inputs themselves, as Bricken et al. 2023 do), "auxiliary" (Gao et
+        al. 2024: those silent on a tenth of the inputs learn the residual until they fire), "both" (the first and the
+        last).
     frozen: keep the random dictionary and train only the rest: the baseline of a table.
+    bandwidth: of jumprelu's smoothed step, and its first threshold, in units of the inputs' spread.
     key: a JAX random key.
     Returns an Autoencoder with batch axes (..., seeds). Errors: ValueError or TypeError that names the argument,
     before anything is compiled.
     """
     latents, seeds, steps = check.count("latents", latents), check.count("seeds", seeds), check.count("steps", steps)
     batch, rate = check.count("batch", batch), check.positive("learning_rate", learning_rate, most=1.0)
+    bandwidth = float(check.positive("bandwidth", bandwidth, most=1.0))
     check.choice("variant", variant, VARIANTS)
     check.choice("dead", dead, DEAD)
     check.key(key)
@@ -81,7 +94,7 @@ def train(
     models = over_models(
         _train, len(each[0]), source, *map(jnp.asarray, each), jnp.asarray(rate, check.dtype()), key,
         latents=latents, variant=variant, used=used, seeds=seeds, steps=steps, batch=batch, dead=dead,
-        frozen=bool(frozen),
+        frozen=bool(frozen), bandwidth=bandwidth,
     )  # fmt: skip
     return jax.tree.map(lambda a: a.reshape(*shape, seeds, *a.shape[1:]), models)
 
@@ -123,7 +136,9 @@ def _width(width, latents):
 # ------------------------------------------------------------------------------------------ the program
 
 
-def _train(source, sparsity, width, rate, key, *, latents, variant, used, seeds, steps, batch, dead, frozen):
+def _train(
+    source, sparsity, width, rate, key, *, latents, variant, used, seeds, steps, batch, dead, frozen, bandwidth
+):  # fmt: skip
     start_key, data_key, scale_key = jax.random.split(key, 3)
     sample = draw(source, SCALE_SAMPLE, scale_key)
     mean = sample.mean(0)
@@ -132,7 +147,8 @@ def _train(source, sparsity, width, rate, key, *, latents, variant, used, seeds,
 
     def one(problem, shared):
         (sparsity, width, which), (source, mean, scale, rate) = problem, shared
-        model = initial(latents, sample.shape[1], variant, sparsity, key=jax.random.fold_in(start_key, which))
+        first_key = jax.random.fold_in(start_key, which)
+        model = initial(latents, sample.shape[1], variant, sparsity, bandwidth=bandwidth, key=first_key)
         model = dataclasses.replace(model, c=mean / scale)
         inputs = lambda key: draw(source, batch, key) / scale
         alive = jnp.arange(latents) < width
@@ -171,11 +187,11 @@ def _fit(model, inputs, sparsity, alive, used, rate, steps, dead, frozen, key):
         model, state, quiet = carry
         carry = (model, state, jnp.zeros(len(alive)), quiet)
         (model, state, active, quiet), _ = jax.lax.scan(step, carry, r * per_round + jnp.arange(per_round))
-        if dead in ("resample", "both"):
+        if dead in ("resample", "restart", "both"):
             idle = alive & (active < IDLE * per_round)
             again = idle & (r < 0.7 * ROUNDS)  # who starts again late has no time to learn
             key_now = jax.random.fold_in(key, steps + ROUNDS + r)
-            model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, frozen, key_now)
+            model, state = _resample(model, state, inputs, sparsity, again, alive & ~idle, dead, frozen, key_now)
             quiet = jnp.where(again, 0, quiet)
         return (model, state, quiet), None
 
@@ -196,14 +212,15 @@ def _slope(model, h, weight, alive, used, idle, dead, frozen):
     return slope, seen
 
 
-def _resample(model, state, inputs, sparsity, again, active, frozen, key):
+def _resample(model, state, inputs, sparsity, again, active, dead, frozen, key):
     """Latents named by `again` start at inputs with large error; the optimiser forgets them."""
     pick_key, data_key = jax.random.split(key)
     h = inputs(data_key)
     _, (_, residual, _) = loss(model, h, sparsity, active | again)
     error = jnp.sum(residual**2, -1)
     chosen = jax.random.categorical(pick_key, 2 * jnp.log(error + 1e-12), shape=again.shape)
-    direction = residual[chosen] / jnp.maximum(jnp.linalg.norm(residual[chosen], axis=-1, keepdims=True), 1e-12)
+    toward = (h - model.c if dead == "restart" else residual)[chosen]
+    direction = toward / jnp.maximum(jnp.linalg.norm(toward, axis=-1, keepdims=True), 1e-12)
     length = jnp.sum(jnp.linalg.norm(model.E, axis=-1) * active) / jnp.maximum(active.sum(), 1)
     put = lambda new, old: jnp.where(again.reshape(-1, *[1] * (old.ndim - 1)), new, old)
     short = 1.0 if model.variant in COUNTED else 0.2  # where latents compete, a short one would never win
@@ -220,7 +237,7 @@ def _unscaled(model, scale, alive):
     """The same autoencoder for inputs as they come; latents outside the width never fire."""
     first, second = model.extra
     if model.variant == "jumprelu":
-        first = first + jnp.log(scale)
+        first, second = first + jnp.log(scale), second * scale
     if model.variant == "gated":
         second = second * scale
     cut = model.cut if model.variant == "topk" else model.cut * scale

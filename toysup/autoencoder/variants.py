@@ -16,7 +16,7 @@ import numpy as np
 
 from toysup import check
 
-BANDWIDTH = 0.05  # of JumpReLU's straight-through estimate, in units of the inputs' spread
+BANDWIDTH = 0.05  # of JumpReLU's straight-through estimate, and its first threshold (paper: 0.001)
 HALVINGS = 30  # of an interval that holds the cut between latents kept and dropped
 AUXILIARY, NOTHING = 1 / 32, 1e-9  # weight of the loss that wakes dead latents; a residual that is none
 PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the dictionary, for Matryoshka
@@ -27,13 +27,13 @@ PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the dictionary, for Matryosh
     data_fields=["E", "b", "D", "c", "extra", "cut"],
     meta_fields=["variant"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Autoencoder:
     """Parameters of one sparse autoencoder, or of many with batch axes in front.
 
     E: (..., latents, d) encoder. b: (..., latents) its bias. D: (..., latents, d) dictionary; its rows have length 1
     once trained. c: (..., d) bias of the decoder, taken off the inputs. extra: (..., 2, latents) what a variant needs
-    besides: log gain and bias of the magnitudes (gated), log threshold and zeros (jumprelu), zeros (others).
+    besides: log gain and bias of the magnitudes (gated), log threshold and bandwidth (jumprelu), zeros (others).
     cut: (...) what a pre-activation must exceed: k of them for topk, a learned number for batchtopk and matryoshka,
     0 for others. variant: one of `VARIANTS`.
     """
@@ -147,9 +147,9 @@ def batchtopk(model, pre, sparsity) -> Parts:
 
 def jumprelu(model, pre, sparsity) -> Parts:
     """What exceeds a threshold of its own; the penalty counts latents. Source: Rajamanoharan et al. 2024b."""
-    threshold = jnp.exp(model.extra[0])
-    a = _jump(jax.nn.relu(pre), threshold)
-    return Parts(a, sparsity * _step(pre, threshold).sum(-1), jnp.zeros(()))
+    threshold, bandwidth = jnp.exp(model.extra[0]), model.extra[1]
+    a = _jump(jax.nn.relu(pre), threshold, bandwidth)
+    return Parts(a, sparsity * _step(pre, threshold, bandwidth).sum(-1), jnp.zeros(()))
 
 
 def _above_cut(model, pre, sparsity) -> Parts:
@@ -187,33 +187,33 @@ def _cut(a, count, axis):
 
 
 @jax.custom_vjp
-def _jump(a, threshold):
+def _jump(a, threshold, bandwidth):
     """`a` where it exceeds the threshold; the threshold's gradient is that of a smoothed step."""
     return a * (a > threshold)
 
 
 def _jump_back(kept, slope):
-    a, threshold = kept
-    near = jnp.abs(a - threshold) < BANDWIDTH / 2
-    return slope * (a > threshold), -(slope * near * threshold / BANDWIDTH).sum(0)
+    a, threshold, bandwidth = kept
+    near = jnp.abs(a - threshold) < bandwidth / 2
+    return slope * (a > threshold), -(slope * near * threshold / bandwidth).sum(0), jnp.zeros_like(bandwidth)
 
 
-_jump.defvjp(lambda a, t: (_jump(a, t), (a, t)), _jump_back)
+_jump.defvjp(lambda *kept: (_jump(*kept), kept), _jump_back)
 
 
 @jax.custom_vjp
-def _step(pre, threshold):
+def _step(pre, threshold, bandwidth):
     """1 where the threshold is exceeded; its gradient reaches the threshold alone."""
     return (pre > threshold).astype(pre.dtype)
 
 
 def _step_back(kept, slope):
-    pre, threshold = kept
-    near = jnp.abs(pre - threshold) < BANDWIDTH / 2
-    return jnp.zeros_like(pre), -(slope * near / BANDWIDTH).sum(0)
+    pre, threshold, bandwidth = kept
+    near = jnp.abs(pre - threshold) < bandwidth / 2
+    return jnp.zeros_like(pre), -(slope * near / bandwidth).sum(0), jnp.zeros_like(bandwidth)
 
 
-_step.defvjp(lambda pre, t: (_step(pre, t), (pre, t)), _step_back)
+_step.defvjp(lambda *kept: (_step(*kept), kept), _step_back)
 
 
 # ------------------------------------------------------------------------------------------ the loss
@@ -274,12 +274,12 @@ def auxiliary(model: Autoencoder, h, residual, idle):
     return AUXILIARY * jnp.minimum(idle.sum() / count, 1.0) * share
 
 
-def initial(latents: int, d: int, variant: str, sparsity, *, key) -> Autoencoder:
+def initial(latents: int, d: int, variant: str, sparsity, *, bandwidth: float = BANDWIDTH, key) -> Autoencoder:
     """A random dictionary of unit rows, the encoder its copy, biases 0."""
     D = jax.random.normal(key, (latents, d), jnp.float32).astype(check.dtype())  # the same numbers in float64
     D = D / jnp.linalg.norm(D, axis=1, keepdims=True)
     extra = jnp.zeros((2, latents))
     if variant == "jumprelu":
-        extra = extra.at[0].set(np.log(BANDWIDTH))
+        extra = extra.at[0].set(np.log(bandwidth)).at[1].set(bandwidth)
     cut = jnp.asarray(sparsity, check.dtype()) if variant == "topk" else jnp.zeros(())
     return Autoencoder(D, jnp.zeros(latents), D, jnp.zeros(d), extra, cut, variant)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from toysup.exercises.exercise import Exercise
 
 
@@ -45,17 +43,18 @@ def _never_seen() -> Exercise:
 
 
 def _shrunk() -> Exercise:
-    """The factor by which a weight without gradient shrinks in 2,000 steps at weight decay 0.3."""
+    """Median of length after over length before training, of the columns that no sample reaches; no weight decay."""
     return Exercise(
-        "shrunk_without_gradient",
-        math.exp(-3),
+        "shrunk_unseen_columns",
+        0.215,
         0.02,
         (
-            (math.exp(-6), "this holds for a constant rate. It rises and falls, and is half of its top on average."),
-            (math.exp(-10), "this is for a weight decay of 1."),
-            (1 - math.exp(-3), "this is how much is lost. What is left?"),
-            (3.0, "this is the sum of all the small shares. They multiply."),
-            (-3.0, "this is the logarithm of the factor."),
+            (1.0, "this would be right if the loss did not see them. Through Wᵀ they make outputs."),
+            (0.1745, "this is with the usual weight decay of 0.025. Switch it off."),
+            (0.0143, "this is with a weight decay of 0.3. Switch it off."),
+            (4.89, "these are the columns whose features are seen."),
+            (0.785, "this is how much is lost. What is left?"),
+            (1 / 0.215, "turn it over: after divided by before."),
         ),
-        "Sum the rates, multiply with the decay, and take the exponential.",
+        "What no sample shows is pushed out of the way: the matrix that writes also reads.",
     )

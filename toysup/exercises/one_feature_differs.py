@@ -14,8 +14,8 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def _two_digons_loss() -> Exercise:
-    """Loss of two digons of unit arrows without bias at density 0.05, the fifth feature dropped, of density 0.02."""
-    p, own = 0.05, 0.4 * 0.05
+    """Loss of two digons of unit arrows without bias at density 0.05, the fifth feature dropped, of density 0.03."""
+    p, own = 0.05, 0.6 * 0.05
     pair, dropped = 2 * p**2 / 6, float(theory.variance(own))
     return Exercise(
         "two_digons_loss",
@@ -26,7 +26,7 @@ def _two_digons_loss() -> Exercise:
             (pair + dropped, "there are two digons, and each has collisions of its own."),
             (dropped, "this is the dropped feature. The digons are not free: their features meet at times."),
             (2 * pair + own / 3, "with the best constant answer a dropped feature costs its variance, not E[x²]."),
-            (2 * pair + float(theory.variance(p)), "the dropped feature has 0.4 times the density of the others."),
+            (2 * pair + float(theory.variance(p)), "the dropped feature has 0.6 times the density of the others."),
             (4 * pair + dropped, "a digon costs p²/3 in all, both of its features together."),
         ),
         "Two digons share no dimension, so their costs add up.",

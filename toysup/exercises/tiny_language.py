@@ -9,7 +9,7 @@ from toysup.exercises.exercise import Exercise
 
 def exercises() -> tuple[Exercise, ...]:
     """The exercises of this notebook."""
-    return _always_firing(), _dna_floor(), _without_it()
+    return _always_firing(), _short_lines_floor(), _without_it()
 
 
 def _always_firing() -> Exercise:
@@ -30,12 +30,12 @@ def _always_firing() -> Exercise:
     )
 
 
-def _dna_floor() -> Exercise:
-    """Nats per character of lines of 15 to 40 equally likely letters out of four, newline included."""
-    letters, lengths = 27.5, 26
+def _short_lines_floor() -> Exercise:
+    """Nats per character of lines of 8, 9 or 10 equally likely letters out of four, newline included."""
+    letters, lengths = 9, 3
     line = letters * math.log(4) + math.log(lengths)
     return Exercise(
-        "dna_floor",
+        "short_lines_floor",
         line / (letters + 1),
         0.004,
         (
@@ -44,11 +44,15 @@ def _dna_floor() -> Exercise:
                 letters * math.log(4) / (letters + 1),
                 "the length of the line is not known in advance: what does it tell?",
             ),
-            (line / letters, "the newline is a character too: divide by 28.5."),
+            (
+                (letters * math.log(4) + math.log(letters)) / (letters + 1),
+                "how many lengths are there to choose from? Not how long a line is.",
+            ),
+            (line / letters, "the newline is a character too: divide by 10."),
             (line / (letters + 1) / math.log(2), "this is in bits. A nat uses the natural logarithm."),
             (line, "this is for a whole line. Divide by its characters."),
         ),
-        "The same number as in section 1, which the program computed from its table of 26 lengths.",
+        "A little less than a letter's ln 4 = 1.386: the end of a line costs less than a letter.",
     )
 
 

@@ -9,13 +9,14 @@ const TYPES = { u1: Uint8Array, i1: Int8Array, u2: Uint16Array, u4: Uint32Array,
 const SORTS = [
   ["score", "interpretation score"], ["density", "density"], ["effect", "ablation effect"], ["maximum", "maximum"],
   ["consistency", "consistent activation"], ["share", "share of its first neuron"],
-  ["partner", "correlation with the second model"], ["number", "number"],
+  ["partner", "correlation with the second model"], ["number", "number"], ["random", "random order"],
 ];
 const UNDERLINES = [["effect", "ablation effect"], ["none", "nothing"]];
 const GUIDE = [
   ["alive, dead", "A dead latent fires on none of the characters this page was measured on; with more of them it might."],
   ["density", "Share of characters on which the latent fires, that is, is above 0."],
   ["score", "The best of a closed set of statements was chosen on every other window of the text; the score is its rank correlation with the latent on the windows between. 1 is perfect, 0 is none."],
+  ["random order", "Sorted by score you see the best latents first. In random order, the same each time, you see what latents are usually like."],
   ["consistent activation", "On how many characters the latent fires in a window in which it fires at all, on average: near 1 it marks single characters."],
   ["neuron alignment", "Neurons with the largest coefficients of the latent's direction, whatever their sign. % of L1: the coefficient's share of the sum of all absolute values."],
   ["correlated neurons, latents of a second model", "Those whose activations go best with the latent's over all characters. Pearson's correlation is about the means; the cosine is not, and is high wherever both are mostly on."],
@@ -86,6 +87,10 @@ class Data {
   }
   key(name, k) {
     if (name === "number") return -k;
+    if (name === "random") { // a fixed shuffle, without ties
+      const mixed = Math.imul(k + 1, 0x9e3779b1), again = Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b);
+      return (again ^ (again >>> 13)) >>> 0;
+    }
     if (name === "share") return this.row("neuronShare", k)[0];
     if (name === "partner") return this.row("partnerValue", k)[0];
     return this.one(name, k);

@@ -6,7 +6,6 @@ An `Observed` is a text cut into windows and what the neurons do on it; all that
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -14,7 +13,7 @@ import numpy as np
 
 from toysup import autoencoder, check
 from toysup.autoencoder import Autoencoder, metrics
-from toysup.language import checkpoint, corpus, text, transformer
+from toysup.language import checkpoint, corpus, cuts, text, transformer
 from toysup.language.corpus import Corpus
 from toysup.language.transformer import Transformer
 
@@ -22,7 +21,6 @@ KIND = "sparse autoencoder, version 1"
 SHAPES = {"E": ("k", "h"), "b": ("k",), "D": ("k", "h"), "c": ("h",), "extra": (2, "k"), "cut": (1,)}
 WARM = 6  # characters of a window, and KNOWN of a line, after which a context can be known
 KNOWN = 3
-THRESHOLDS = (0.0, 0.1, 0.25, 0.5)  # shares of a latent's maximum above which it counts as firing
 
 
 class Stored(NamedTuple):
@@ -181,9 +179,8 @@ def token_labels(seen: Observed, least: int = 60) -> TokenLabels:
 
 
 def best_f1(seen: Observed, a, labels: TokenLabels) -> np.ndarray:
-    """The F1 of the best latent for each label, at the best of four thresholds: a (inputs, latents) -> (labels,)."""
-    a = np.asarray(a)[seen.known]
-    return functools.reduce(np.maximum, (metrics.firing(a, labels.table, t).f1.max(0) for t in THRESHOLDS))
+    """The F1 of the best latent for each label, at the best of all cuts: a (inputs, latents) -> (labels,)."""
+    return cuts.best(np.asarray(a)[seen.known], labels.table).max(0)
 
 
 def random_latents(h, latents: int, *, seed: int = 0) -> np.ndarray:

@@ -148,6 +148,21 @@ def ablation(logits, following, weights, a) -> np.ndarray:
     return _chosen(with_it, following) - _chosen(without, following)
 
 
+def effects(seen: Observed, a, weights, *, logits=None) -> np.ndarray:
+    """The mean `ablation` of each latent over the inputs on which it fires, in nats; 0 for one that never does.
+
+    a: (inputs, latents). weights: (latents, alphabet) logit weights. logits: as of `log_chances`, where at hand.
+    Returns (latents,).
+    """
+    logits, following = log_chances(seen) if logits is None else logits, seen.ids[seen.rows[:, 1:]].ravel()
+    out = np.zeros(len(weights))
+    for k, column in enumerate(np.asarray(a).T):
+        fires = np.flatnonzero(column > 0)
+        if fires.size:
+            out[k] = ablation(logits[fires], following[fires], weights[k], column[fires]).mean()
+    return out
+
+
 def _chosen(logits, following):
     top = logits.max(1)
     return logits[np.arange(len(logits)), following] - top - np.log(np.exp(logits - top[:, None]).sum(1))
@@ -305,7 +320,6 @@ def describe(
     columns = np.ascontiguousarray(a.T)
     shown = np.stack([examples(column, seen.rows.shape[1] - 1) for column in columns])
     pieces = [snippets(seen, logits, *each) for each in zip(columns, weights, shown, strict=True)]
-    effect = [_mean_effect(seen, logits, *each) for each in zip(columns, weights, strict=True)]
     keys = jax.random.split(key)
     texts = pinned(seen.model, sae, a.max(0), prompt, characters, seen.alphabet, key=keys[0])
     plain = transformer.sample(seen.model, encode(prompt, seen.alphabet), characters, key=keys[1])
@@ -323,7 +337,7 @@ def describe(
         share=intervals(a),
         inputs=shown,
         snippets=Snippets(*(np.stack(part) for part in zip(*pieces, strict=True))),
-        effect=np.array(effect),
+        effect=effects(seen, a, weights, logits=logits),
         statement=tuple(known.names[k] for k in meaning.statement),
         score=meaning.score,
         sample=tuple(texts),
@@ -336,12 +350,6 @@ def _partners(seen, a, other: Observed, sae: Autoencoder) -> Correlated:
     if not np.array_equal(seen.ids[seen.rows], other.ids[other.rows]):
         raise ValueError("other must have read the same windows of the same text")
     return correlated(a, autoencoder.encode(sae, other.h))
-
-
-def _mean_effect(seen, logits, column, weights) -> float:
-    fires = np.flatnonzero(column > 0)
-    following = seen.ids[seen.rows[:, 1:]].ravel()[fires]
-    return float(ablation(logits[fires], following, weights, column[fires]).mean()) if fires.size else 0.0
 
 
 def mode_name(features: Features, latent: int) -> str:
