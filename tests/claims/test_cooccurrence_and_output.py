@@ -60,14 +60,17 @@ def test_a_relu_with_room_tolerates_many_angles_at_equal_action():
 
 
 def test_different_features_that_never_meet_are_opposite_where_it_is_tight():
-    """The control: the same, always together. With room and a linear readout they are at right angles."""
+    """The control: the same, always together. With room a linear readout has right angles, softmax does not."""
     confirm("17-different-apart", toy(2, "relu")[0, 0], toy(2, "relu")[1, 0])
     assert abs(toy(4, "linear")[0, 0]) < 0.03
+    assert toy(4, "softmax")[0, 0] < -0.3
 
 
 def test_different_features_that_meet_are_at_right_angles():
-    """The control: a linear readout."""
+    """The control: a linear readout. Softmax goes below 0, with room as well."""
     confirm("17-different-together", toy(2, "relu")[1, 0], toy(2, "linear")[1, 0])
+    assert toy(2, "softmax")[1, 0] < -0.1
+    assert toy(4, "softmax")[1, 0] < -0.3
 
 
 def test_action_sharing_with_room():

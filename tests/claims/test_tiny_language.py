@@ -99,7 +99,7 @@ def test_the_choice_of_unit_and_cut_costs_little():
 
 
 def test_an_untrained_model_has_such_latents_too():
-    """The control is random directions over the same neurons; neither modes nor the output are told by its latents."""
+    """The control is random directions over the same neurons; its single latents tell no modes, and write nothing."""
     blank, sae, a = untrained()
     labels = dictionaries.token_labels(blank)
     score = lambda x: float(dictionaries.best_f1(blank, x, labels).mean())
@@ -144,6 +144,12 @@ def test_single_latents_do_not_tell_modes_better_than_neurons():
 
 
 def test_modes_are_split_among_latents():
-    """What eight together gain over one."""
+    """What eight together gain over one; the control is the untrained transformer, whose latents gain more."""
+    blank, _, a = untrained()
+    crowds = (a, blank.h, dictionaries.random_latents(blank.h, 512))
+    one, eight = np.array([unions_of_modes(blank, x) for x in crowds]).T
     latents, neurons = np.mean([modes(name)[:, 1] - modes(name)[:, 0] for name in MODELS], axis=0)
-    confirm("16-split-modes", latents, neurons)
+    confirm("16-split-modes", latents, eight[0] - one[0])
+    assert 0.03 < neurons < 0.1
+    assert (eight - one)[1:].max() < 0.12  # neurons and random directions of the untrained model
+    assert eight[0] < modes("a")[0, 1] - 0.2  # what learning adds
