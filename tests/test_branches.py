@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import toysup
-from toysup.branches import branch, crossing, one_differs
+from toysup.branches import awake, branch, crossing, end_of_pentagon, one_differs, rests, silent
 
 KEY = jax.random.key(0)
 
@@ -117,3 +117,43 @@ def test_the_silent_feature_costs_more():
 def test_bad_branches_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         branch(*arguments, key=KEY)
+
+
+def test_places_where_the_loss_is_level():
+    """Two valleys and two passes: gradient 0, one way down from a pass, none from a valley."""
+    found = {place: rests(place, 0.05, [0.4, 0.38])[1] for place in ("pentagon", "digons", "half-way")}
+    found["beside"] = rests("beside", 0.05, [1.0, 0.95])[1]
+    assert {place: here.index for place, here in found.items()} == {
+        "pentagon": 0, "digons": 0, "half-way": 1, "beside": 1,
+    }  # fmt: skip
+    assert max(here.slope for here in found.values()) < 1e-12
+    assert found["half-way"].loss > max(found["pentagon"].loss, found["digons"].loss)
+    assert found["beside"].loss > rests("digons", 0.05, [0.95])[0].loss
+
+
+def test_the_pentagon_ends_sooner_where_the_others_are_denser():
+    assert end_of_pentagon(0.05) < 0.13 < 0.2 < end_of_pentagon(0.1, ratio=0.3)
+    with pytest.raises(ValueError, match=r"no valley to follow at 0\.1"):
+        end_of_pentagon(0.05, ratio=0.1)
+
+
+def test_bad_places_are_refused():
+    with pytest.raises(ValueError, match="place must be one of"):
+        rests("square", 0.05, [1.0])
+    with pytest.raises(ValueError, match="flat sequence"):
+        rests("digons", 0.05, 1.0)
+
+
+def test_a_silent_feature_is_woken_and_others_stay():
+    fit = toysup.train(one_differs(0.05, 0.2), 2, restarts=24, key=KEY)
+    woken = awake(fit)
+    before = silent(fit.W, fit.b)
+    alone = before[:, 0] & ~before[:, 1:].any(1)  # all but feature 0 are kept
+    assert alone.sum() > 3
+    assert not silent(woken.W, woken.b)[alone].any()
+    assert np.allclose(woken.b[alone, 0], 0.005, atol=2e-4)  # its mean
+    assert (woken.loss < fit.loss + 1e-6).all()
+    assert np.allclose(woken.loss[~before.any(1)], fit.loss[~before.any(1)], rtol=1e-3)
+    answers = toysup.forward(fit.W, fit.b, toysup.sample(fit.features, 1000, key=KEY)[None])  # control
+    assert (np.asarray(answers).max(1)[before] == 0).all()
+    assert (np.asarray(answers).max(1)[~before] > 0).mean() > 0.95

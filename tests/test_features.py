@@ -173,6 +173,28 @@ def test_features_that_are_added_keep_their_order():
         toysup.independent(np.full((2, 1), 0.5)) + toysup.independent(np.full((3, 1), 0.5))
 
 
+def test_features_are_equal_when_their_tables_and_probabilities_are():
+    one, same = (toysup.independent([0.1, 0.2]) for _ in range(2))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert len({one, same}) == 1
+    assert one == toysup.independent([0.1, 0.2]).broadcast_to(())
+    for other in (
+        toysup.independent([0.1, 0.3]),
+        toysup.independent([0.1]),
+        toysup.correlated(2, 1, [0.1, 0.2]) + toysup.independent(0.1, 1),
+        toysup.independent([[0.1, 0.2]]),
+    ):
+        assert one != other
+    assert one != 3
+
+
+def test_densities_may_be_a_list_that_holds_unknown_numbers():
+    density = jax.jit(lambda p: toysup.independent([p, 0.5, 2 * p]).density)
+    assert np.allclose(density(0.1), [0.1, 0.5, 0.2])
+    assert np.allclose(jax.grad(lambda p: toysup.independent([p, p]).density.sum())(0.1), 2)
+
+
 def test_inside_jit_density_may_be_unknown():
     mean = jax.jit(lambda p: moments(toysup.independent(p, 3) + toysup.anticorrelated(1, 2, p))[0])
     assert np.allclose(mean(0.4), [0.2, 0.2, 0.2, 0.1, 0.1])
@@ -200,3 +222,18 @@ def test_random_numbers_are_uniform_and_independent(uniform):
 def test_control_a_counter_without_its_hash_is_not_independent():
     u = np.arange(DRAWS) * 0.6180339887 % 1
     assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) > 0.1
+
+
+def test_two_keys_are_not_two_places_in_one_stream():
+    """The counter is offset by the first word of a key: without the second, streams would be shifted copies."""
+    size, golden = 2**17, 0x9E3779B9
+    keys = jax.vmap(lambda t: jax.random.fold_in(jax.random.key(3), t))(np.arange(2000))
+    offsets = np.asarray(jax.vmap(lambda k: jax.random.bits(k, (2,), np.uint32)[0])(keys), np.int64)
+    places = offsets * pow(golden, -1, 2**32) % 2**32  # how far along the counter each key begins
+    order = np.argsort(places)
+    gaps = np.diff(places[order])
+    first, shift = order[gaps.argmin()], int(gaps.min())
+    second = order[gaps.argmin() + 1]
+    assert shift < size // 2
+    early, late = (np.asarray(lowbias(keys[k], (size,)), np.float64) for k in (first, second))
+    assert abs(np.corrcoef(early[shift:], late[: size - shift])[0, 1]) < 4.5 / np.sqrt(size - shift)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import toysup
-from toysup import follow, phases, theory
+from toysup import follow, phases, saddles, theory
 
 KEY = jax.random.key(0)
 P = 0.1
@@ -100,3 +100,25 @@ def test_features_out_of_reach_of_the_exact_loss_are_refused():
     features = toysup.independent(np.full((3, 20), 0.1))
     with pytest.raises(ValueError, match="out of reach"):
         follow.path(np.ones((2, 20)), np.zeros(20), features, key=KEY)
+
+
+def test_the_end_of_a_valley_is_where_its_curvature_vanishes():
+    """Of the pair, at p = 0.1: a bottom just above it, none just below; the answer hardly depends on the way there."""
+    problem = lambda r: (toysup.independent(P, 2), np.array([1.0, r]))
+    pair = np.array([[1.0, -0.9]]), np.array([0.0, 0.0])
+    end = follow.end_of_valley(*pair, problem, 0.1, 0.097)
+    assert np.isclose(end, follow.end_of_valley(*pair, problem, 0.07, 0.065), rtol=1e-4)
+    at = pair
+    for r in (0.1, 0.07, 0.055, 0.05, 1.005 * end):
+        here = saddles.settle(*at, problem(r)[0], importance=problem(r)[1])
+        at = here.W, here.b
+    assert (here.index, here.slope < 1e-9) == (0, True)
+    assert here.curvatures[0] < 0.2 * saddles.settle(*pair, problem(0.1)[0], importance=problem(0.1)[1]).curvatures[0]
+    gone = saddles.settle(*at, problem(0.98 * end)[0], importance=problem(0.98 * end)[1])
+    assert gone.slope > 1e-7 or abs(gone.W[0, 1]) < 0.1
+
+
+def test_no_valley_no_end():
+    problem = lambda r: (toysup.independent(P, 2), np.array([1.0, r]))
+    with pytest.raises(ValueError, match=r"no valley to follow at 0\.03"):
+        follow.end_of_valley(np.array([[1.0, -0.4]]), np.zeros(2), problem, 0.03, 0.029)

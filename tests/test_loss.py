@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import anticorrelated, correlated, independent, losses_by_support
+from jax.flatten_util import ravel_pytree
 
 import toysup
 from toysup import loss as losses
@@ -220,6 +221,82 @@ def test_the_gradient_is_finite_at_kinks_and_zeros():
             f = lambda W, b, readout=readout: toysup.expected_loss(W, b, toysup.independent(0.3, 3), readout=readout)
             for slope in jax.grad(f, argnums=(0, 1))(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32)):
                 assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("readout", ["relu", "abs"])
+def test_the_hessian_is_that_of_the_loss(readout):
+    """By W, b, density and importance, against central differences of the gradient in float64."""
+    W, b = random_parameters(4, 2, 1.0, 3)
+
+    def f(W, b, p, importance):
+        features = toysup.independent(p) + toysup.anticorrelated(1, 2, p[:1])
+        return toysup.expected_loss(W, b, features, importance=importance, readout=readout)
+
+    with jax.enable_x64(True):
+        parts = (np.float64(W), np.float64(b), np.array([0.1, 0.3]), np.array([1.0, 0.5, 0.8, 0.2]))
+        start, unravel = ravel_pytree(parts)
+        f = jax.jit(lambda v, f=f: f(*unravel(v)))
+        slope, found = jax.jit(jax.grad(f)), np.asarray(jax.jit(jax.hessian(f))(start))
+        moves = 1e-5 * np.eye(len(start))
+        differences = np.stack([(slope(start + move) - slope(start - move)) / 2e-5 for move in moves])
+    assert np.allclose(found, differences, rtol=1e-6, atol=1e-7)
+    assert np.allclose(found, found.T, rtol=1e-7, atol=1e-9)
+
+
+def test_the_hessian_is_finite_at_kinks_and_zeros():
+    for W in (np.zeros((2, 3)), np.eye(2, 3), [[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]):
+        f = lambda W: toysup.expected_loss(W, jnp.zeros(3), toysup.independent(0.3, 3))
+        assert np.isfinite(jax.hessian(f)(jnp.asarray(W, jnp.float32))).all()
+
+
+# ----------------------------------------------------------------------------- derivatives where inputs are drawn
+
+
+def halves(p, W, b):
+    """Two independent models of six features, as one of twelve (which is drawn) and as the sum of two (exact)."""
+    both = jax.scipy.linalg.block_diag(W, W), jnp.concatenate([b, b])
+    drawn = toysup.expected_loss(*both, toysup.independent(p))
+    return drawn, sum(toysup.expected_loss(W, b, toysup.independent(q)) for q in (p[:6], p[6:]))
+
+
+@pytest.mark.parametrize("p", [1e-8, 0.02, 0.3, 1.0])
+def test_the_gradient_by_density_of_a_drawn_loss_is_that_of_the_expectation(p):
+    """Twelve features against two times six, within 2 % of the largest entry; one is rare among frequent ones."""
+    W, b = random_parameters(6, 2, 1.0, 1)
+    assert losses.objective_of(toysup.independent(p, 12), "relu") == "samples"
+    densities = jnp.full(12, p).at[3].set(min(p, 1e-6))
+    drawn, exact = (jax.jit(jax.grad(lambda q, k=k: halves(q, W, b)[k]))(densities) for k in (0, 1))
+    assert np.abs(exact).max() > 0.1
+    assert np.allclose(drawn, exact, atol=0.02 * float(np.abs(exact).max()))
+
+
+def test_other_derivatives_of_a_drawn_loss():
+    """By W and density in one call, forward mode, by W of the one by density; the others are refused, never wrong."""
+    W, b = random_parameters(6, 2, 1.0, 1)
+    f, g = (lambda W, p, k=k: halves(jnp.full(12, p), W, b)[k] for k in (0, 1))
+    drawn, exact = (jax.jit(jax.grad(f, (0, 1)))(W, 0.3) for f in (f, g))
+    for one, other in zip(drawn, exact, strict=True):
+        assert np.allclose(one, other, atol=0.05 * float(np.abs(other).max()))
+    way = jnp.ones_like(W)
+    moved = jax.jit(lambda W: jax.jvp(lambda W: f(W, 0.3), (W,), (way,))[1])(W)
+    assert float(moved) == pytest.approx(float(jnp.vdot(drawn[0], way)), rel=1e-4)
+    with pytest.raises(NotImplementedError, match="misses the kink"):
+        jax.hessian(f)(W, 0.3)
+    with pytest.raises(NotImplementedError, match="no derivative by the density"):
+        jax.grad(lambda p: jax.grad(f)(W, p).sum())(0.3)
+
+
+def test_what_is_drawn_for_training_has_no_derivative_by_the_density():
+    draws = {
+        "sample": lambda p: toysup.sample(toysup.independent(p, 5), 8, key=KEY).sum(),
+        "stratified": lambda p: losses.stratified_loss(
+            jnp.eye(2, 5), jnp.zeros(5), toysup.independent(p, 5), jnp.ones(5), READOUTS["relu"], KEY, 64
+        ),
+    }
+    for draw in draws.values():
+        assert np.isfinite(jax.jit(draw)(0.3))
+        with pytest.raises(NotImplementedError, match="no derivative by the density"):
+            jax.grad(draw)(0.3)
 
 
 # -------------------------------------------------------------------------------- linear and sampled

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import toysup
-from toysup.model import preactivation
+from toysup.model import preactivation, preactivation_in_training
 
 SHAPES = [(1, 1), (2, 5), (4, 10), (2, 6), (3, 12), (20, 100), (6, 4)]  # n ≤ 2.5 m and beyond
 
@@ -16,11 +16,12 @@ def random(m, n, seed=0):
     return [jax.random.normal(k, s) for k, s in zip(keys, [(m, n), (n,), (n, 32), (n, 32)], strict=True)]
 
 
+@pytest.mark.parametrize("product", [preactivation, preactivation_in_training])
 @pytest.mark.parametrize(("m", "n"), SHAPES)
-def test_preactivation_and_its_gradients_follow_the_formula(m, n):
+def test_preactivation_and_its_gradients_follow_the_formula(m, n, product):
     W, b, x, slope = random(m, n)
     plain = lambda W, b, x: W.T @ (W @ x) + b[:, None]
-    ours, back = jax.vjp(preactivation, W, b, x)
+    ours, back = jax.vjp(product, W, b, x)
     theirs, plain_back = jax.vjp(plain, W, b, x)
     np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-4)
     for got, wanted in zip(back(slope), plain_back(slope), strict=True):

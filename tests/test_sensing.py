@@ -168,6 +168,20 @@ def test_a_matrix_of_zeros_reads_nothing():
     assert (np.asarray(sensing.iterate(np.zeros((2, 3)), np.ones((2, 1)), 5, 0.0)) == 0).all()
 
 
+def test_a_comparison_is_judged_on_inputs_that_training_did_not_see(monkeypatch):
+    """No key of a draw is one of those that training folds out of its own."""
+    used = {}
+    note = lambda name, real: lambda *a, key, **k: used.setdefault(name, key) is key and real(*a, key=key, **k)
+    for name in ("sample", "train_readout", "train"):
+        monkeypatch.setattr(sensing, name, note(name, getattr(sensing, name)))
+    sensing.compare(3, 4, 0.2, draws=1, solved=1, steps=3)
+    data = lambda key: np.asarray(jax.random.key_data(key)).tolist()
+    folded = [data(used[name]) for name in ("train_readout", "train")]
+    folded += [data(jax.random.fold_in(used[name], t)) for name in ("train_readout", "train") for t in range(4)]
+    assert data(used["sample"]) not in folded
+    assert len({tuple(data(key)) for key in used.values()}) == 3
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

@@ -37,6 +37,7 @@ REMEDY = dict.fromkeys(("topk", "batchtopk", "matryoshka"), "auxiliary")  # as t
 NARROW = 0.001  # JumpReLU's bandwidth and first threshold in its paper
 DEAD = ("none", "resample", "restart", "auxiliary", "both")
 DEAD_SCORES = ("dead", "explained", "f1")
+WIDTH_SCORES = ("absorption", "mixing", "f1")
 SPLIT_WIDTHS, SPLIT_CHILDREN = (2, 3, 4, 6, 8, 10, 12, 16), 4
 TOYS = ("child", "stranger", "pair", "apart")
 
@@ -73,7 +74,7 @@ def toy_scores(name: str, variant: str, *, seeds=SEEDS) -> np.ndarray:
     x, unseen = (failures.inputs(features, n, spread=0.0, key=k) for n, k in ((ROWS, KEY), (4096, UNSEEN)))
     models = autoencoder.train(
         x, 4, variant=variant, sparsity=np.array(toy_weights(variant), float), seeds=seeds, steps=1000, key=KEY,
-        dead=REMEDY.get(variant, "none"), **RECIPE,
+        **RECIPE,
     )  # fmt: skip
     return np.array([[_toy_score(name, m, unseen) for m in row] for row in _each(models)], np.float32)
 
@@ -133,8 +134,9 @@ def dead_scores(variant: str, how: str, **more) -> np.ndarray:
 
 
 def widths(variant: str) -> np.ndarray:
-    """Scores of the zoo with constant strengths, (widths, scores, seeds)."""
-    return np.stack([zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width)[:, 0] for width in WIDTHS])
+    """`WIDTH_SCORES` of the zoo with constant strengths, (widths, scores, seeds), without a remedy."""
+    one = lambda width: zoo_scores(variant, 0.0, [MIDDLE[variant]], latents=width, dead="none")[:, 0]
+    return np.stack([one(width) for width in WIDTHS])[:, [failures.Card._fields.index(name) for name in WIDTH_SCORES]]
 
 
 def tables() -> dict:

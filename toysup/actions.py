@@ -92,7 +92,7 @@ def across(W) -> jax.Array:
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["W", "U", "b", "loss", "features"], meta_fields=["readout"])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ActionFit:
     """Trained models; the batch axes (...) are those of the knobs.
 

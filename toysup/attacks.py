@@ -27,7 +27,7 @@ STARTS, ROUNDS = 8, 20  # of the ascent
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["delta", "clean", "attacked", "gap"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Attack:
     """One perturbation for each input and model.
 

@@ -114,17 +114,23 @@ def end_of_pentagon(density: float, ratio: float = 0.2) -> float:
     return follow.end_of_valley(*_near("pentagon", density, ratio), problem, ratio, 0.95 * ratio)
 
 
-def awake(fit: Fit) -> follow.Path:
-    """The restarts of a fit, trained on after each silent feature got its mean as answer.
+def silent(W, b):
+    """Which features are answered by 0 whatever comes in: the largest reading, bias included, is not above 0.
 
-    Silent: an arrow shorter than a half and a bias of 0 or less, so that the answer is 0 whatever comes in and no
-    gradient leads away. fit: of one distribution, with its restarts, importances 1.
+    No gradient leads away from such an answer. W: (..., m, n). b: (..., n). Returns booleans (..., n).
+    """
+    W, b = np.asarray(W), np.asarray(b)
+    return np.maximum(np.swapaxes(W, -1, -2) @ W, 0).sum(-1) + b <= 0  # inputs lie between 0 and 1
+
+
+def awake(fit: Fit) -> follow.Path:
+    """The restarts of a fit, trained on after each `silent` feature got its mean as answer.
+
+    fit: of one distribution, with its restarts, importances 1.
     Returns a `follow.Path` with the axis of restarts in place of that of points.
     """
-    silent = (np.asarray(geometry.norms(fit.W)) < 0.5) & (np.asarray(fit.b) <= 0)
-    b = np.where(silent, np.asarray(fit.features.density) / 2, np.asarray(fit.b))
-    here = fit.features.broadcast_to((1,))
-    found = follow.path(fit.W, b, here, nudge=0.0, key=jax.random.key(0))
+    b = np.where(silent(fit.W, fit.b), np.asarray(fit.features.density) / 2, np.asarray(fit.b))
+    found = follow.path(fit.W, b, fit.features.broadcast_to((1,)), nudge=0.0, key=jax.random.key(0))
     return follow.Path(*(a[:, 0] for a in found))
 
 

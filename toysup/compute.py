@@ -83,7 +83,7 @@ VALUES = {
     data_fields=["W1", "c", "W2", "b", "loss", "error", "features", "importance"],
     meta_fields=["task", "activation", "readout"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ComputeFit:
     """Trained models that compute. The batch axes (...) are those of density and importance.
 

@@ -32,7 +32,7 @@ MEASURED = 2**12  # inputs drawn to measure a loss that cannot be exact, the sam
     data_fields=["steps", "W", "b", "loss", "features", "importance"],
     meta_fields=["readout", "objective"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class History:
     """What runs looked like while they were trained.
 

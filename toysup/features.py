@@ -21,18 +21,30 @@ Table = tuple[tuple[int, ...], ...]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["probabilities"], meta_fields=["tables"])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Features:
     """A distribution over inputs: groups of equal sets, each group with its table and probabilities.
 
     tables: for each group a (patterns, size) table of 0 and 1; the last pattern is the empty one.
     probabilities: for each group an array (..., sets, patterns); they sum to 1 over the patterns.
 
-    Two of them are put side by side with `+`: the features of the first come first.
+    Two of them are put side by side with `+`: the features of the first come first. They are equal (`==`) when tables,
+    shapes and probabilities are.
     """
 
     tables: tuple[Table, ...]
     probabilities: tuple[jax.Array, ...]
+
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, Features):
+            return NotImplemented
+        return self._form() == other._form() and all(map(np.array_equal, self.probabilities, other.probabilities))
+
+    def __hash__(self) -> int:
+        return hash(self._form())
+
+    def _form(self):
+        return self.tables, tuple(np.shape(q) for q in self.probabilities)
 
     @property
     def n(self) -> int:
@@ -151,7 +163,7 @@ def sample_columns(features: Features, batch: int, *, key, uniform=threefry) -> 
 
     uniform: where the random numbers come from, `threefry` or `lowbias`.
     """
-    draws = _uniform(features, batch, key, uniform)
+    features, draws = _fixed(features), _uniform(features, batch, key, uniform)
     return _columns(features, [u for u, _ in draws], [v for _, v in draws])
 
 
@@ -164,7 +176,7 @@ def sample_active_columns(features: Features, batch: int, *, key, uniform=threef
     Returns x (..., n, batch) and the probabilities `empty` and `active` (...), each to the precision of its type.
     """
     first_key, key = jax.random.split(key)
-    probabilities = features.probabilities
+    probabilities = _fixed(features).probabilities
     empty, on = (_of_each_set(features.shape, probabilities, of) for of in (lambda q: q[..., -1], _active))
     none_before = jnp.cumprod(jnp.concatenate([jnp.ones_like(empty[..., :1]), empty], -1), -1)
     reached = jnp.cumsum(none_before[..., :-1] * on, -1)  # probability that the first one is here or before
@@ -178,7 +190,19 @@ def sample_active_columns(features: Features, batch: int, *, key, uniform=threef
         us.append(jnp.where(here < first[..., None, :], 1.0, forced))
         vs.append(values)
         at += q.shape[-2]
-    return _columns(features, us, vs), none_before[..., -1], reached[..., -1]
+    return _columns(_fixed(features), us, vs), none_before[..., -1], reached[..., -1]
+
+
+_jumps = check.without_derivative(
+    "drawn",
+    "what is drawn has no derivative by the density: which features are active jumps with it. "
+    "toysup.expected_loss has that derivative (but not that of its gradient by W or b), training by samples has not",
+)
+
+
+def _fixed(features: Features) -> Features:
+    """The same features, whose probabilities must not be differentiated."""
+    return jax.tree.map(_jumps, features)
 
 
 def _active(q):

@@ -31,7 +31,8 @@ def path(
     """Go on training from a given model while density or importance moves, and stay in its valley while there is one.
 
     At every point of the path the parameters get a small random push and then descend the exact loss by short steps.
-    The push lets a solution leave a saddle, on which it could otherwise stay; it is far too small to cross a ridge.
+    The push lets a solution leave a saddle, on which it could otherwise stay. It crosses a ridge only where that is
+    hardly higher than the push; just where a path leaves such a valley is rounding: see `end_of_valley`.
 
     W: (..., m, n), b: (..., n), where to start; leading axes are several starts. features: with one batch axis, the
     points of the path. importance: scalar, (n,) or (points, n). readout: "relu", "abs" or "gelu".

@@ -37,7 +37,7 @@ INPUTS = 2**15  # drawn to measure a loss
     data_fields=["W", "b", "loss", "error", "features", "importance"],
     meta_fields=["activation"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class HiddenFit:
     """Trained models with neurons. The batch axes (...) are those of density, importance and penalty.
 

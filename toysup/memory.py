@@ -17,7 +17,7 @@ import optax
 from toysup import check
 from toysup.features import Features, check_features, lowbias, sample_active_columns, threefry
 from toysup.geometry import feature_dimensionality, norms
-from toysup.model import get_readout, initial, preactivation
+from toysup.model import get_readout, initial, preactivation, preactivation_in_training
 from toysup.restarts import lowest, pick, refuse_divergence
 from toysup.runtime import over_models
 
@@ -31,7 +31,7 @@ LEAST_ROWS, MOST_SAMPLES = 8, 2**15
     data_fields=["W", "b", "x", "samples", "weight_decay", "train", "test", "error"],
     meta_fields=["readout", "chosen"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Memory:
     """Models that were trained on samples of their own. Axes in front: (settings, seeds).
 
@@ -143,7 +143,7 @@ def _train(samples, decay, start, data, shared, *, readout, unit, fresh):
         W, b, x, key = jax.tree.map(lambda a: a[seed], (*start, *data))
         share = (jnp.arange(rows) < samples) / samples
         again = lambda t: _draw(features, rows, unit, jax.random.fold_in(key, rows + t), lowbias) if fresh else x
-        loss = lambda p, x: _errors(*p, x, readout) @ share
+        loss = lambda p, x: _errors(*p, x, readout, preactivation_in_training) @ share
         W, b = _adamw(lambda p, t: loss(p, again(t)), (W, b), decay, rate, steps)
         apart = _errors(W, b, unseen, readout)
         return W, b, loss((W, b), x), apart.mean(), apart.std() / apart.size**0.5
@@ -166,9 +166,9 @@ def _adamw(objective, start, decay, rate, steps):
     return jax.lax.fori_loop(0, steps, step, (start, adam.init(start)))[0]
 
 
-def _errors(W, b, x, readout: str):
+def _errors(W, b, x, readout: str, product=preactivation):
     """The summed squared error of each input, for inputs as columns (n, inputs)."""
-    return jnp.sum((x - get_readout(readout).function(preactivation(W, b, x))) ** 2, axis=0)
+    return jnp.sum((x - get_readout(readout).function(product(W, b, x))) ** 2, axis=0)
 
 
 def input_losses(W, b, x, *, readout: str = "relu") -> jax.Array:

@@ -14,6 +14,23 @@ import jax.numpy as jnp
 
 from toysup import check
 
+_kinked = check.without_derivative(
+    "kinked",
+    "the second derivative of a mean over drawn inputs misses the kink of the readout: take differences of gradients, "
+    "or features whose loss is exact (toysup.loss.fits)",
+)
+
+
+def differentiable_once(function):
+    """The same function of z, element by element, with a first derivative only: higher ones would miss a kink."""
+
+    @jax.custom_jvp
+    def once(z):
+        return function(z)
+
+    once.defjvp(lambda z, dz: jax.jvp(function, (_kinked(*z),), dz))
+    return once
+
 
 @dataclasses.dataclass(frozen=True)
 class Readout:
@@ -41,9 +58,14 @@ def get_readout(name: str) -> Readout:
     return READOUTS[check.choice("readout", name, READOUTS)]
 
 
-@jax.custom_vjp
 def preactivation(W: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
     """Return z = Wᵀ W x + b with inputs as columns: W (m, n), b (n,), x (n, batch) -> (n, batch)."""
+    return _preactivation(W, b, x)[0]
+
+
+@jax.custom_vjp
+def preactivation_in_training(W: jax.Array, b: jax.Array, x: jax.Array) -> jax.Array:
+    """The same with quick gradients, for reverse mode only."""
     return _preactivation(W, b, x)[0]
 
 
@@ -71,7 +93,7 @@ def _few_features(W) -> bool:
     return W.shape[1] <= 2.5 * W.shape[0]
 
 
-preactivation.defvjp(_preactivation, _slopes)
+preactivation_in_training.defvjp(_preactivation, _slopes)
 
 
 def forward(W, b, x, *, readout: str = "relu") -> jax.Array:

@@ -23,7 +23,7 @@ RELU = READOUTS["relu"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["W", "b", "clean", "attacked", "budget"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RobustFit:
     """Models trained under attack. The batch axes (...) are those of density and budget.
 

@@ -295,12 +295,13 @@ def compare(m: int, n: int, density, *, draws: int = 20, solved: int = 5, steps:
     The random W are the same for the readout and, the first `solved` of them, for the solver; they are judged on the
     same 2,000 and 200 inputs. draws: random W, and restarts of the trained model. steps: of training.
     """
-    frames, key = random_frame(m, n, seed=seed, draws=draws), jax.random.key(check.count("seed", seed, least=0))
+    frames = random_frame(m, n, seed=seed, draws=draws)
+    read_key, fit_key, test_key = jax.random.split(jax.random.key(check.count("seed", seed, least=0)), 3)
     features = independent(density, n=n)
-    x = np.asarray(sample(features, 2000, key=jax.random.fold_in(key, 1)), float).T
-    V, b = (np.asarray(a, float) for a in train_readout(frames, density, steps=steps, key=key))
+    x = np.asarray(sample(features, 2000, key=test_key), float).T
+    V, b = (np.asarray(a, float) for a in train_readout(frames, density, steps=steps, key=read_key))
     read = [lost(x, np.maximum(v @ (W @ x) + c[:, None], 0), density) for W, v, c in zip(frames, V, b, strict=True)]
-    fit = train(features, m=m, restarts=draws, steps=steps, objective="sampled", batch=512, key=key)
+    fit = train(features, m=m, restarts=draws, steps=steps, objective="sampled", batch=512, key=fit_key)
     few = x[:, :200]
     solve = [lost(few, np.stack([recover(W, W @ y) for y in few.T], 1), density) for W in frames[:solved]]
     return Compared(np.array(read), np.asarray(fit.loss, float) / (n * theory.variance(density)), np.array(solve))

@@ -59,7 +59,7 @@ def divergence(target, z, axis: int = 0):
     data_fields=["W", "U", "b", "loss", "error", "features", "confidence", "present"],
     meta_fields=[],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class SoftmaxFit:
     """Trained models. The batch axes (...) are those of density, confidence, present and written.
 
@@ -241,7 +241,7 @@ def _measured(models):
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["x", "weight", "combination"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Points:
     """Inputs as columns x (n, points), their Gauss weights, and the combination of patterns each belongs to."""
 

@@ -31,7 +31,7 @@ SAME = 1e-8  # of the loss of a model that always answers 0: less is no differen
     data_fields=["W", "b", "loss", "error", "reached", "features", "importance"],
     meta_fields=["readout", "objective"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """Trained models. The batch axes (...) are those of density and importance.
 

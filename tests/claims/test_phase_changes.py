@@ -10,7 +10,7 @@ from helpers import ROOT, confirm
 from scipy import optimize
 
 import toysup
-from toysup import follow, phases, theory
+from toysup import follow, phases, saddles, theory
 
 KEY = jax.random.key(0)
 GRID = {"density": np.geomspace(1, 0.01, 20), "relative_importance": np.geomspace(0.1, 10, 20), "seed": 0}
@@ -60,17 +60,14 @@ def test_the_slope_of_the_loss_jumps():
 
 
 def test_both_plans_survive_beyond_the_border():
-    """Rising r, ignoring ends above the border by so much; at p = 0.7 the two sweeps agree."""
-    widths = []
-    for p, low, high in ((0.1, 0.03, 0.15), (0.7, 0.7, 0.97)):
-        r = np.geomspace(low, high, 80)
-        importance, every = np.stack([np.ones(80), r], 1), toysup.independent(np.full((80, 1), p), 2)
-        ends = toysup.train(every.broadcast_to((80,)), 1, importance=importance, restarts=32, key=KEY).best()
-        up = follow.path(ends.W[0], ends.b[0], every, importance=importance, key=KEY)
-        down = follow.path(ends.W[-1], ends.b[-1], every, importance=importance[::-1], key=KEY)
-        appears, gone = (r[(np.abs(W[:, 0, 1]) > 0.05).argmax()] for W in (up.W, down.W[::-1]))
-        widths.append(appears / gone)
-    confirm("05-both-survive", *widths)
+    """Where ignoring ends as a valley, over where the pair begins to pay; at p = 0.7 the two are one place."""
+    p = np.array([0.1, 0.7])
+    confirm("05-both-survive", *(phases.onset(p).ratio / phases.begin(p).ratio))
+    problem = lambda r: (toysup.independent(0.1, 2), np.array([1.0, r]))
+    pair = toysup.train(problem(0.1)[0], 1, importance=problem(0.1)[1], restarts=32, key=KEY).best()
+    end = follow.end_of_valley(pair.W, pair.b, problem, 0.1, 0.097)
+    assert abs(end - 0.0470) < 2e-4
+    assert end < 0.98 * phases.begin(0.1).ratio  # below the border, too, both are valleys for a while
 
 
 def test_the_slope_of_the_border_when_features_are_rare():
@@ -78,12 +75,20 @@ def test_the_slope_of_the_border_when_features_are_rare():
 
 
 def test_where_three_plans_meet():
-    """At r = 1: the density at which the equal pair costs as much as an unequal one; control: at fixed lengths."""
-    p = np.linspace(0.703, 0.712, 4)  # below, the unequal pair is no minimum any more
-    fit = toysup.train(toysup.independent(p[:, None], 2), 1, restarts=256, key=KEY)
-    length, loss = np.abs(np.asarray(fit.W))[:, :, 0], np.asarray(fit.loss)
-    equal = (np.ptp(length, axis=-1) < 0.03) & (length.min(-1) > 0.5)
-    gap = np.array([a[~e].min() - a[e].min() for a, e in zip(loss, equal, strict=True)])
+    """At r = 1: the density at which the equal pair costs as much as an unequal one; control: at fixed lengths.
+
+    Each is trained where it is the better one, and its bottom followed; below 0.703 the unequal pair is no minimum.
+    """
+    p, lost = np.linspace(0.704, 0.712, 5), []
+    for way in (p[::-1], p):
+        best = toysup.train(toysup.independent(way[0], 2), 1, restarts=256, key=KEY).best()
+        W, b, losses = best.W, best.b, []
+        for density in way:
+            here = saddles.settle(W, b, toysup.independent(density, 2))
+            assert (here.index, here.slope < 1e-12) == (0, True)
+            W, b, losses = here.W, here.b, [*losses, here.loss]
+        lost.append(np.array(losses))
+    gap = lost[0][::-1] - lost[1]
     assert (np.diff(gap) < 0).all()
     fixed = optimize.brentq(lambda p: theory.two_in_one(p, 1.0).antipodal - theory.variance(p), 0.1, 0.9)
     confirm("05-triple-point", np.interp(0, -gap, p), fixed)

@@ -33,7 +33,7 @@ LEAST_SPREAD, MOST_ACTIVATION = 1e-12, 1e12  # of inputs: float32 holds their sq
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["features", "W"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Hidden:
     """Hidden activations of a toy model as a source of inputs, drawn anew at every step: h = W x.
 

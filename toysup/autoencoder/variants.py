@@ -27,7 +27,7 @@ PREFIXES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the dictionary, for Matryosh
     data_fields=["E", "b", "D", "c", "extra", "cut"],
     meta_fields=["variant"],
 )
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Autoencoder:
     """Parameters of one sparse autoencoder, or of many with batch axes in front.
 

@@ -8,6 +8,7 @@ modes        the eight modes of the small language
 corpus       text drawn from the modes, with exact labels and posteriors
 transformer  one layer of attention and neurons; training, evaluation, activations
 checkpoint   trained models on disk
+cuts         how well firing tells a label at the best cut of all
 dictionaries sparse autoencoders of its neurons: on disk, a text observed, worth against the labels
 predicates   statements about a character in its context, and a score without a judge
 features     everything told about one latent

@@ -35,7 +35,7 @@ SHAPES = {  # of the parameters, in letters: a for the alphabet, c context, d re
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=list(SHAPES), meta_fields=["heads"])
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Transformer:
     """Parameters, with an alphabet of a characters, contexts of c, d dimensions, h neurons.
 
