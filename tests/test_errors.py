@@ -1,6 +1,7 @@
 """Bad input: an exception that names the argument, the value and what is allowed, before anything is compiled."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +43,11 @@ CASES = {
         ["density", "(0, 1]", "-2 for feature 1 of model (1,)"],
     ),
     "density NaN": (lambda: toysup.independent([0.1, NAN]), ValueError, ["density", "finite", "nan for feature 1"]),
+    "any array": (
+        lambda: toysup.geometry.norms(np.where(np.arange(12).reshape(2, 2, 3) == 10, NAN, 0)),
+        ValueError,
+        ["W must be finite, got nan at [1, 1, 1]"],
+    ),
     "density inf": (lambda: toysup.independent(float("inf"), 2), ValueError, ["density", "finite", "inf"]),
     "density empty": (lambda: toysup.independent([]), ValueError, ["density", "empty", "(0,)"]),
     "density 1e-300": (lambda: toysup.independent(1e-300, 5), ValueError, ["density", "at least 1e-12", "1e-300"]),
@@ -227,3 +233,11 @@ def test_no_density_gives_nan_in_training(density):
     except REFUSED:
         return
     finite_or_refused(lambda: train(features, 1, restarts=2, steps=5, polish=5))
+
+
+def test_checking_an_array_copies_nothing():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert check.checked("x", x) is x
+    host = np.arange(6)
+    assert np.shares_memory(check.checked("x", host), host)
+    assert check.numbers("x", x).dtype == np.float64

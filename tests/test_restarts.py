@@ -62,6 +62,15 @@ def test_the_lowest_is_the_first_of_equals_and_never_one_that_diverged(loss, exp
     assert int(restarts.lowest(jnp.stack([loss, loss], 1), 0)[1]) == expected
 
 
+def test_losses_that_are_rounding_alone_are_equal():
+    """Models with room for all features lose 1e-14 or so; the control is a hundred times what counts as nothing."""
+    loss = jnp.array([[2e-13, 1e-14, 3e-15], [2e-9, 1e-10, 3e-10]])
+    np.testing.assert_array_equal(restarts.lowest(loss, nothing=jnp.array([1e-12, 1e-12])), [0, 1])
+    fit = toysup.train(toysup.independent(P, 3), 3, readout="linear", restarts=4, key=KEY)
+    assert float(fit.loss.max()) < 1e-12
+    np.testing.assert_array_equal(fit.best().W, fit.W[:, 0])
+
+
 def test_where_nothing_is_left_there_is_no_best():
     with pytest.raises(ValueError, match="no best restart: all 2 of 1 models diverged"):
         restarts.lowest(jnp.array([[1.0, NAN], [NAN, INF]]))

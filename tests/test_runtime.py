@@ -5,11 +5,13 @@ import os
 import re
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import ROOT, python
 
-from toysup import programs
+from toysup import check, programs, runtime
 
 TRAIN = """
 import json, sys, jax, toysup
@@ -376,3 +378,44 @@ def test_every_notebook_configures_in_its_first_cell(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "tools").glob("data_*.py")), ids=lambda path: path.stem)
 def test_every_script_that_makes_data_configures(path):
     assert re.search(r"^ *(toysup\.)?configure\(\)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------------------ accelerators
+
+
+class Accelerator:
+    """Stands for a device with its own memory."""
+
+    platform = "gpu"
+
+    def __init__(self, stats):
+        self.memory_stats = lambda: stats
+
+
+def test_memory_and_models_at_once_are_asked_of_the_device(monkeypatch):
+    assert runtime.at_once(12) == 12
+    assert runtime.memory() == runtime.memory_of_machine()
+    large = Accelerator({"bytes_limit": 2**36, "bytes_in_use": 2**35})
+    monkeypatch.setattr(runtime, "accelerator", lambda: large)
+    assert runtime.memory() == 2**35
+    assert runtime.at_once(12) == 12 * 2**10
+    check.room("some arrays", 2**34)
+    with pytest.raises(MemoryError, match=r"some arrays need about 31 GiB; its accelerator has 32\.0 GiB"):
+        check.room("some arrays", 31 * 2**30)
+    check.room("results", runtime.memory_of_machine() / 2, host=True)
+    silent = Accelerator(None)
+    monkeypatch.setattr(runtime, "accelerator", lambda: silent)
+    check.room("some arrays", 2**60)  # it does not say what it has
+    assert runtime.at_once(1) == 64
+
+
+def test_accelerators_multiply_in_full_precision(monkeypatch):
+    """Their default keeps 10 bits of a factor; whatever trains or measures asks for all of them."""
+
+    def problem(x):
+        return (lambda x, _: x @ x), x, (), 1
+
+    program = lambda: str(jax.make_jaxpr(lambda x: runtime.over_models(problem, 2, x))(jnp.ones((2, 3))))
+    assert "HIGHEST" not in program()
+    monkeypatch.setattr(runtime, "accelerator", lambda: Accelerator(None))
+    assert "HIGHEST" in program()

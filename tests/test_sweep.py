@@ -21,7 +21,7 @@ import pytest
 import xarray as xr
 
 import toysup
-from toysup import check, geometry, runtime
+from toysup import geometry, runtime
 from toysup import grid as grid_module
 from toysup import store as stores
 from toysup.grid import make_plan, versions
@@ -625,7 +625,7 @@ def test_the_error_names_argument_value_and_what_is_allowed(case, compilations):
 
 def test_no_executor_no_store_no_more_memory_than_there_is(tmp_path, monkeypatch):
     """What does not fit in memory fits in a store."""
-    monkeypatch.setattr(check, "_memory_of_machine", lambda: 3e5)
+    monkeypatch.setattr(runtime, "memory_of_machine", lambda: 3e5)
     grid = {"n": 2, "m": 1, "density": np.linspace(0.1, 1, 100), "seed": range(80), "chunk": 400, **NO_POLISH}
     with pytest.raises(MemoryError, match=r"8000 models.*store="):
         sweep(**grid)

@@ -5,8 +5,8 @@ makes every core a device and keeps compiled programs on disk; `toysup.notebook`
 
 Each module imports only modules above it in this list:
 
+programs, runtime   compiled programs on disk; the cores of this machine, or its accelerator
 check               errors for people
-programs, runtime   compiled programs on disk; the cores of this machine
 features            which features are active together; drawing inputs
 model, loss         forward pass and readouts; the expected loss, exact and sampled
 optimise, restarts  Adam and BFGS; every model from every start, and the best of them

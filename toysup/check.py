@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import operator
-import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+
+from toysup import runtime
 
 # Sizes between which float32 holds every intermediate result of a loss and its gradient.
 LEAST_DENSITY = 1e-12
@@ -50,27 +51,41 @@ def without_derivative(name: str, says: str):
     return lambda x: same.bind(jnp.asarray(x))
 
 
-def numbers(name: str, x, most: float = MOST_NUMBER):
-    """`x` as a float array (NumPy where its values are known), free of NaN and infinities, no entry above `most`."""
+def numbers(name: str, x, most: float = MOST_NUMBER, *, of_features: bool = False):
+    """`x` in float64 (NumPy where its values are known), free of NaN and infinities, no entry above `most`.
+
+    of_features: whether the last axis are features and those before it models; errors then speak of them.
+    """
+    x = checked(name, x, most, of_features=of_features)
+    return x if is_traced(x) else np.asarray(x, np.float64)
+
+
+def checked(name: str, x, most: float = MOST_NUMBER, *, of_features: bool = False):
+    """The same without a copy: `x` as an array of its own type, of JAX where it is one and where values are unknown."""
     if not is_traced(x) and any(map(is_traced, jax.tree.leaves(x))):
         x = jnp.asarray(x, dtype())  # a list that holds numbers known and unknown
     if is_traced(x):
         return x
-    x = _floats(name, x)
-    if x.size == 0:
-        raise ValueError(f"{name} is empty (shape {x.shape}): at least one number is needed")
+    values = _values(name, x)
+    if values.size == 0:
+        raise ValueError(f"{name} is empty (shape {values.shape}): at least one number is needed")
+    if not (-most <= values.min() and values.max() <= most):  # also where one of them is NaN
+        _refuse(name, values.astype(np.float64), most, _first if of_features else _entry)
+    return x if isinstance(x, jax.Array) else values
+
+
+def _refuse(name: str, x, most: float, first) -> None:
     if not np.isfinite(x).all():
-        raise ValueError(f"{name} must be finite, got {_first(x, ~np.isfinite(x))}")
-    if (np.abs(x) > most).any():
-        raise ValueError(f"{name} must lie between -{most:g} and {most:g}, got {_first(x, np.abs(x) > most)}")
-    return x
+        raise ValueError(f"{name} must be finite, got {first(x, ~np.isfinite(x))}")
+    raise ValueError(f"{name} must lie between -{most:g} and {most:g}, got {first(x, np.abs(x) > most)}")
 
 
-def _floats(name: str, x):
-    """`x` as an array of floats; text, None and complex numbers are no numbers here."""
+def _values(name: str, x):
+    """`x` as a NumPy array of numbers; text, None and complex numbers are no numbers here."""
     try:
-        if np.asarray(x).dtype.kind not in "OSUMmc":
-            return np.asarray(x, np.float64)
+        values = np.asarray(x)
+        if values.dtype.kind not in "OSUMmc":
+            return values if values.dtype.kind in "fiub" else values.astype(np.float64)
     except (TypeError, ValueError):  # lists of unequal length, values that JAX does not know yet
         pass
     raise TypeError(f"{name} must be a number or an array of numbers, got {_short(x)}") from None
@@ -78,7 +93,7 @@ def _floats(name: str, x):
 
 def density(x):
     """A density as an array: every entry in (0, 1], and not so small that float32 takes it for 0."""
-    x = numbers("density", x)
+    x = numbers("density", x, of_features=True)
     if not is_traced(x) and ((x <= 0) | (x > 1)).any():
         raise ValueError(f"density must lie in (0, 1], got {_first(x, (x <= 0) | (x > 1))}")
     if not is_traced(x) and (x < LEAST_DENSITY).any():
@@ -88,7 +103,7 @@ def density(x):
 
 def importance(x, n: int):
     """Importances as an array (..., n), none negative, not all zero, the largest of order 1 within a factor 1e9."""
-    x = numbers("importance", x)
+    x = numbers("importance", x, of_features=True)
     if x.ndim and x.shape[-1] not in (1, n):
         raise ValueError(f"importance has shape {x.shape}: its last axis must be {n}, one entry per feature")
     if not is_traced(x):
@@ -139,7 +154,7 @@ def choice(name: str, x, allowed) -> str:
 
 def parameters(W, b, n: int):
     """Parameters W (..., m, n) and b (..., n) of a model with n features."""
-    W, b = numbers("W", W, MOST_PARAMETER), numbers("b", b, MOST_PARAMETER)
+    W, b = numbers("W", W, MOST_PARAMETER), numbers("b", b, MOST_PARAMETER, of_features=True)
     if W.ndim < 2 or W.shape[-1] != n:
         raise ValueError(f"W has shape {W.shape}: it must be (..., m, n) with n = {n} features")
     if b.ndim < 1 or b.shape[-1] != n:
@@ -176,6 +191,11 @@ def _first(x, bad) -> str:
     return f"{x[where]:g} for {place}"
 
 
+def _entry(x, bad) -> str:
+    """Name the first offending entry of any array: `nan at [0, 3]`."""
+    return f"{x[_where(bad)]:g} at {list(_where(bad))}" if x.ndim else f"{x:g}"
+
+
 def _where(bad) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(bad)[0])
 
@@ -194,19 +214,12 @@ def memory(n: int, m: int, restarts: int, batch: int, shape) -> None:
     )
 
 
-def room(what: str, need: int) -> None:
-    """Refuse what needs more bytes than this machine's memory can give."""
-    have = _memory_of_machine()
+def room(what: str, need: int, *, host: bool = False) -> None:
+    """Refuse what needs more bytes than there are where arrays are computed, or in main memory (`host`)."""
+    have = runtime.memory_of_machine() if host else runtime.memory()
     if have and need > 0.8 * have:
+        where = "this machine" if host or runtime.accelerator() is None else "its accelerator"
         raise MemoryError(
-            f"{what} need about {need / 2**30:.3g} GiB; this machine has {have / 2**30:.1f} GiB: "
+            f"{what} need about {need / 2**30:.3g} GiB; {where} has {have / 2**30:.1f} GiB: "
             "take fewer features, models or restarts"
         )
-
-
-def _memory_of_machine() -> float:
-    """Bytes of main memory, 0 where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return 0.0

@@ -29,7 +29,7 @@ from toysup.features import (
 from toysup.hidden import ACTIVATIONS
 from toysup.loss import flat_features, flat_importance
 from toysup.optimise import adam
-from toysup.restarts import best, from_every_start, refuse_divergence
+from toysup.restarts import NOTHING, best, from_every_start, refuse_divergence
 from toysup.runtime import over_models
 
 READOUTS = {"relu": jax.nn.relu, "linear": lambda z: z}
@@ -107,7 +107,15 @@ class ComputeFit:
 
     def best(self) -> ComputeFit:
         """The restart of the lowest loss of each model: a ComputeFit without the restarts axis."""
-        return best(self, self.importance.ndim - 1, ("W1", "c", "W2", "b", "error"))
+        floor = NOTHING * _answering_nothing(self.features, self.importance, task=self.task)
+        return best(self, self.importance.ndim - 1, ("W1", "c", "W2", "b", "error"), nothing=floor)
+
+
+@partial(jax.jit, static_argnames="task")
+def _answering_nothing(features, importance, *, task):
+    """The loss of models that always answer 0, (...)."""
+    square = TASKS[task].square(jnp.moveaxis(features.density, -1, 0))
+    return jnp.sum(importance * jnp.moveaxis(square, 0, -1), -1)
 
 
 def inputs(features: Features, task: str, batch: int, *, key) -> jax.Array:

@@ -200,7 +200,8 @@ def at_l0(card: Card, l0: float) -> Card:
         np.interp(np.log(l0), x, y, np.nan, np.nan)
         for x, y in zip(place.T, np.take_along_axis(np.asarray(score, float), rows, 0).T, strict=True)
     ]
-    return Card(*(np.array(read(score)) for score in card))
+    found = Card(*(np.array(read(score)) for score in card))
+    return found._replace(l0=np.where(np.isnan(found.f1), np.nan, l0))
 
 
 def soft_threshold_shrinkage(cut):

@@ -104,19 +104,19 @@ def _directions(W):
 
 def _matrix(W):
     """W as a JAX array (..., m, n)."""
-    return jnp.asarray(_shaped(W))
+    return jnp.asarray(_shaped(W), check.dtype())
 
 
 def _host(W, what: str) -> np.ndarray:
     """W as a NumPy array (..., m, n), in float64."""
     if check.is_traced(W):
         raise TypeError(f"{what} needs the values of W, not known inside jit, vmap or grad: call it outside")
-    return _shaped(W)
+    return np.asarray(_shaped(W), np.float64)
 
 
 def _shaped(W):
     """W, refused where its shape is wrong, and where it holds NaN or infinities and its values are known."""
-    W = check.numbers("W", W)
+    W = check.checked("W", W)
     if W.ndim < 2 or 0 in W.shape:
         raise ValueError(f"W has shape {W.shape}: it must be (..., m, n), dimensions by features, none 0")
     return W

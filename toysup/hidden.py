@@ -19,7 +19,7 @@ from toysup.features import Features, check_features, lowbias, sample_columns
 from toysup.loss import flat, flat_features, flat_importance
 from toysup.model import initial
 from toysup.optimise import RULES, descend
-from toysup.restarts import best, from_every_start, refuse_divergence
+from toysup.restarts import best, from_every_start, refuse_divergence, rounding
 from toysup.runtime import over_models
 
 ACTIVATIONS = {"linear": lambda z: z, "relu": jax.nn.relu}
@@ -56,7 +56,9 @@ class HiddenFit:
 
     def best(self) -> HiddenFit:
         """The restart of the lowest loss of each model: a HiddenFit without the restarts axis."""
-        return best(self, self.importance.ndim - 1, ("W", "b", "error"))
+        return best(
+            self, self.importance.ndim - 1, ("W", "b", "error"), nothing=rounding(self.features, self.importance)
+        )
 
 
 def hidden_forward(W, b, x, *, activation: str = "relu") -> jax.Array:

@@ -18,6 +18,7 @@ from toysup import check
 # Relative: losses so close are equal up to rounding. Mirror images of one solution, trained in float32 until they stop,
 # differ by up to 7e-7; different valleys begin at about 7e-6 (five and six features, densities 0.01 to 0.5).
 TIE = 3e-6
+NOTHING = 1e-11  # of the loss of a model that always answers 0: so little is rounding alone, where a loss can be 0
 
 
 def from_every_start(models, starts):
@@ -39,19 +40,20 @@ def pick(at, values):
     return jax.tree.map(lambda a: jnp.take_along_axis(a, index(a), axis).squeeze(axis), values)
 
 
-def lowest(loss, axis: int = -1) -> jax.Array:
+def lowest(loss, axis: int = -1, nothing=0.0) -> jax.Array:
     """Which restart has the lowest loss: the first of those within a relative `TIE` of it, never one that diverged.
 
-    loss: (..., restarts, ...), restarts along `axis`. Returns their numbers, without that axis.
+    loss: (..., restarts, ...), restarts along `axis`. nothing: what counts as no difference besides, one number or
+    one for each model. Returns their numbers, without that axis.
     Errors: ValueError where all restarts of a model diverged.
     """
     if check.is_traced(loss):
-        return jnp.argmax(_near(loss, axis, TIE, 0.0), axis)
+        return jnp.argmax(_near(loss, axis, TIE, nothing), axis)
     loss = np.asarray(loss)
     lost = ~np.isfinite(loss).any(axis)
     if lost.any():
         raise ValueError(f"there is no best restart: all {loss.shape[axis]} of {lost.sum()} models diverged")
-    return jnp.asarray(np.argmax(_near(loss, axis, TIE, 0.0), axis))  # by NumPy: no program to compile
+    return jnp.asarray(np.argmax(_near(loss, axis, TIE, nothing), axis))  # by NumPy: no program to compile
 
 
 def reached(loss, within: float, nothing=0.0, axis: int = -1) -> jax.Array:
@@ -60,29 +62,38 @@ def reached(loss, within: float, nothing=0.0, axis: int = -1) -> jax.Array:
     loss: (..., restarts, ...), restarts along `axis`. nothing: what counts as no difference, broadcast to the counts.
     Returns whole numbers, without that axis; restarts that diverged count as none.
     """
-    return jnp.sum(_near(loss, axis, within, jnp.expand_dims(jnp.asarray(nothing, loss.dtype), axis)), axis)
+    return jnp.sum(_near(loss, axis, within, nothing), axis)
 
 
 def _near(loss, axis, within, nothing):
     """Which losses are within a share, or a difference, of the lowest finite one."""
     xp = np if isinstance(loss, np.ndarray) else jnp
     least = xp.where(xp.isfinite(loss), loss, np.finfo(loss.dtype).max).min(axis, keepdims=True)
+    nothing = xp.expand_dims(xp.asarray(nothing, loss.dtype), axis) if xp.ndim(nothing) else nothing
     return xp.isfinite(loss) & (loss <= least + within * xp.abs(least) + nothing)
+
+
+@jax.jit
+def rounding(features, importance):
+    """What is rounding alone in the loss of each model (...): `NOTHING` of what answering always 0 loses, Σ I p / 3."""
+    return NOTHING / 3 * jnp.sum(importance * features.density, -1)
 
 
 _pick = jax.jit(pick)
 
 
-def best(fit, axis: int, names, by: str = "loss"):
+def best(fit, axis: int, names, by: str = "loss", nothing=0.0):
     """A result reduced to the best restart of each model: `fit` itself where that was done before.
 
     fit: a dataclass. axis: where its field `by` has the restarts; so many axes are those of the models. names: of the
-    other fields that have restarts on the same axis.
+    other fields that have restarts on the same axis. nothing: as for `lowest`.
     """
     loss = getattr(fit, by)
     if loss.ndim == axis:
         return fit
-    return dataclasses.replace(fit, **_pick(lowest(loss, axis), {name: getattr(fit, name) for name in (by, *names)}))
+    return dataclasses.replace(
+        fit, **_pick(lowest(loss, axis, nothing), {name: getattr(fit, name) for name in (by, *names)})
+    )
 
 
 def refuse_divergence(loss, rate, name: str = "learning_rate") -> None:

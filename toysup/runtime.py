@@ -5,6 +5,7 @@ Importing the package changes nothing; `configure` does, and leaves alone what t
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -16,6 +17,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from toysup import programs
+
+SHARE_OF_A_MODEL = 2**26  # bytes of an accelerator's memory for each model that a CPU core takes at a time
 
 _asked, _forked = False, False
 
@@ -85,7 +88,8 @@ def over_models(problem, count: int, *arrays, **static):
 
     problem(*arrays, **static) -> (function, models, shared, chunk), traced and never run by itself:
     function(model, shared) is what happens to one model. models: pytree with `count` models as leading axis.
-    shared: pytree that every model sees whole. chunk: models at a time on a device, so that they fit its cache.
+    shared: pytree that every model sees whole. chunk: models at a time on a CPU core, so that they fit its cache; an
+    accelerator takes as many more as its memory is larger, and multiplies in full precision.
     arrays: pytrees; moving their values compiles nothing. static: hashable, what a program is compiled for.
     Returns what `function` returns, with the models as leading axis, on one device. Under a JAX transformation
     everything stays on one device.
@@ -93,13 +97,15 @@ def over_models(problem, count: int, *arrays, **static):
     devices = tuple(jax.local_devices()[:count])
     static = tuple(sorted(static.items()))
     if len(devices) == 1 or any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves(arrays)):
-        return _alone(problem, count, static, *arrays)
+        with _precisely():
+            return _alone(problem, count, static, *arrays)
     # Shares are joined by the host. Devices that exchange them would wait for each other, and those of a CPU do so in
     # the threads that they compute with: programs that queue up in front of the last one lock up for good.
     mesh = Mesh(np.array(devices), ("model",))
     arrays = jax.device_put(arrays, NamedSharding(mesh, PartitionSpec()))
     join = lambda a: jnp.asarray(np.asarray(a)[:count])
-    return jax.tree.map(join, _spread(problem, mesh, count, static, *arrays))
+    with _precisely():
+        return jax.tree.map(join, _spread(problem, mesh, count, static, *arrays))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -119,10 +125,47 @@ def _spread(problem, mesh, count, static, *arrays):
 def _program(problem, devices, count, static, arrays):
     """What each device does with its share, and the models, repeated so that all rounds of all devices are full."""
     function, models, shared, chunk = problem(*arrays, **dict(static))
+    chunk = at_once(chunk)
     rounds = math.ceil(count / (devices * chunk))
     chunk = math.ceil(count / (devices * rounds))
     padded = jax.tree.map(partial(_pad, to=devices * rounds * chunk), models)
     return lambda some, common: jax.lax.map(lambda a: function(a, common), some, batch_size=chunk), padded, shared
+
+
+def accelerator():
+    """The device that computes, where that is no CPU; None where it is, or where JAX has not started yet."""
+    device = jax.local_devices()[0] if started() else None
+    return None if device is None or device.platform == "cpu" else device
+
+
+def memory() -> float:
+    """Bytes that arrays can still take where they are computed; 0 where the system does not tell."""
+    device = accelerator()
+    if device is not None:
+        told = device.memory_stats() or {}
+        return max(0.0, float(told.get("bytes_limit", 0) - told.get("bytes_in_use", 0)))
+    return memory_of_machine()
+
+
+def memory_of_machine() -> float:
+    """Bytes of main memory, 0 where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return 0.0
+
+
+def at_once(chunk: int) -> int:
+    """How many models a device takes at a time, where a CPU core takes `chunk`."""
+    device = accelerator()
+    if device is None:
+        return chunk
+    return chunk * max(1, int((device.memory_stats() or {}).get("bytes_limit", 2**32) // SHARE_OF_A_MODEL))
+
+
+def _precisely():
+    """Accelerators round the factors of a product to 10 or 8 bits, unless told not to: losses would be off by 1e-3."""
+    return contextlib.nullcontext() if accelerator() is None else jax.default_matmul_precision("highest")
 
 
 def _pad(a, to: int):

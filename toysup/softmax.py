@@ -41,6 +41,7 @@ LEAST_COVERED = 0.9  # of all inputs, by the nodes
 EXACT, DRAWN = (150, 0.1), (2000, 0.02)  # Adam's steps and their size; BFGS finishes exact training
 POLISH = 100
 INPUTS = 2**14  # drawn to measure a loss
+SAME = 1e-7  # nats: less is the rounding of logarithms
 ABSENT = -1e9  # the logit of a token that is not there
 
 
@@ -79,7 +80,7 @@ class SoftmaxFit:
 
     def best(self) -> SoftmaxFit:
         """The restart of the lowest loss of each model: a SoftmaxFit without the restarts axis."""
-        return best(self, self.confidence.ndim, ("W", "U", "b", "error"))
+        return best(self, self.confidence.ndim, ("W", "U", "b", "error"), nothing=SAME)
 
 
 # ---------------------------------------------------------------------------------------------- training

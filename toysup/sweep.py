@@ -295,7 +295,7 @@ def _empty(plan: Plan) -> dict[str, np.ndarray]:
     """Room for all results, where there is enough."""
     need = sum(plan.models * math.prod(tail) * plan.dtype(name).itemsize for name, tail in plan.shapes.items())
     try:
-        check.room(f"the results of {plan.models} models", need)
+        check.room(f"the results of {plan.models} models", need, host=True)
     except MemoryError as error:
         raise MemoryError(f"{error}; or give store=, a folder on disk, and read from there what you need") from None
     missing = {np.dtype(np.int32): 0}

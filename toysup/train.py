@@ -14,7 +14,7 @@ from toysup import loss as losses
 from toysup.features import Features, check_features
 from toysup.model import get_readout, initial
 from toysup.optimise import adam, bfgs
-from toysup.restarts import best, from_every_start, reached, refuse_divergence
+from toysup.restarts import best, from_every_start, reached, refuse_divergence, rounding
 from toysup.runtime import over_models
 
 # Steps of Adam and their size: few and large where BFGS finishes the work, many where it does not.
@@ -58,7 +58,7 @@ class Fit:
 
         Of losses equal up to rounding (`toysup.restarts.TIE`) the first start is taken; one that diverged never is.
         """
-        return best(self, self.reached.ndim, ("W", "b", "error"))
+        return best(self, self.reached.ndim, ("W", "b", "error"), nothing=rounding(self.features, self.importance))
 
 
 def train(

@@ -82,7 +82,7 @@ def test_no_latent_is_left_for_a_parent_in_a_wider_dictionary(stored):
     np.testing.assert_allclose(again["one"][1].mean(), stored["split one"][4].mean(), atol=0.03)
 
 
-def test_explained_variance_does_not_rank_by_f1(stored):
+def test_explained_variance_ranks_by_f1_at_one_l0_and_not_across(stored):
     names = [name for name in stored if name.startswith("zoo ")]
     rows = [failures.Card._fields.index(field) for field in ("explained", "f1", "l0")]
     explained, f1, l0 = (np.stack([stored[name][row] for name in names]).reshape(36, 20) for row in rows)
@@ -91,8 +91,8 @@ def test_explained_variance_does_not_rank_by_f1(stored):
     equal = {field: [getattr(card, field).mean() for card in at] for field in ("explained", "f1", "recovered")}
     confirm("15-explained-variance", number, rank_correlation(equal["explained"], equal["f1"]))
     assert rank_correlation(f1[:, :10].mean(1), f1[:, 10:].mean(1)) > 0.95  # F1 itself is not noisy
-    for l0, low, high in ((2.0, 0.6, 1.0), (4.0, -1.0, 0.1)):  # whether it tells recovered directions depends on L0
-        at = [failures.at_l0(failures.Card(*stored[name]), l0) for name in names]
+    for level, low, high in ((2.0, 0.6, 1.0), (4.0, -1.0, 0.1)):  # whether it tells recovered directions depends on L0
+        at = [failures.at_l0(failures.Card(*stored[name]), level) for name in names]
         rank = rank_correlation([card.explained.mean() for card in at], [card.recovered.mean() for card in at])
         assert low <= rank <= high
     true = float(failures.zoo(24, key=KEY).features.density.sum())

@@ -77,7 +77,7 @@ def test_one_neuron_with_two_meanings():
 
 
 def test_wider_dictionaries_help_where_superposition_does_not():
-    """The stored hidden models, autoencoders made anew: width helps at confidence 0.5, not with six features written."""
+    """Stored models, autoencoders made anew: width helps at confidence 0.5, not where six features are written."""
     data = np.load(ROOT / "data" / "readouts.npz")
     rebuilt = lambda name: data_readouts.dictionaries(data[f"wide W {name}"])[0].mean(1)
     unsure, six = rebuilt("unsure"), rebuilt("six")
