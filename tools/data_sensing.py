@@ -14,8 +14,7 @@ import pathlib
 import jax
 import numpy as np
 
-from toysup import coherence, configure, sample, sensing
-from toysup.features import independent
+from toysup import coherence, configure, sensing
 
 configure()
 
@@ -39,8 +38,7 @@ def shares(m: int) -> sensing.Compared:
 
 def inputs(many: int) -> np.ndarray:
     """The inputs on which `shares` judges, or the first of them: (32, many)."""
-    key = jax.random.fold_in(jax.random.key(0), 1)
-    return np.asarray(sample(independent(DENSITY, n=FEATURES), 2000, key=key), float).T[:, :many]
+    return sensing.unseen(FEATURES, DENSITY)[:, :many]
 
 
 def searched(m: int, draws: int = 2) -> np.ndarray:
@@ -53,7 +51,7 @@ def searched(m: int, draws: int = 2) -> np.ndarray:
 def unrolled(depth: int, draws: int = 5) -> np.ndarray:
     """What so many trained steps lose in 12 dimensions, on the first random W of `shares`: (draws,)."""
     x, frames = inputs(2000), coherence.random_frame(12, FEATURES, seed=0, draws=20)[:draws]
-    V, b = sensing.train_steps(frames, DENSITY, int(depth), key=jax.random.key(0))
+    V, b = sensing.train_steps(frames, DENSITY, int(depth), key=jax.random.key(1))
     read = [np.asarray(sensing.unroll(W, W @ x, v, c), float) for W, v, c in zip(frames, V, b, strict=True)]
     return np.array([sensing.lost(x, guess, DENSITY) for guess in read])
 

@@ -395,9 +395,9 @@ def expected_loss(W, b, features: Features, *, importance=1.0, readout: str = "r
     relative error is at most 2e-4 at densities up to 0.2 and at most 1e-3 up to density 1; the linear readout is
     exact for any n. Where exact lines do not fit (`toysup.loss.fits`), the mean over 65,536 drawn inputs is
     returned, the same draw for all models. To rounding (1e-5) all of this holds from a density of 1e-12 on.
-    Derivatives by all arguments are those of the expected loss, second ones too, across the kink of the readout. Where
-    inputs are drawn, that by the density takes two more draws for each feature, and a second derivative by W and b is
-    refused.
+    Derivatives by all arguments are those of the expected loss, second ones too, across the kink of the readout (of one
+    side where there are none: b_i = 0 and no input moves output i). Where inputs are drawn, that by the density takes
+    two more draws for each feature, and a second derivative by W and b is refused.
     Errors: ValueError or TypeError for shapes, NaN, negative importance, unknown readout; NotImplementedError for a
     derivative that is refused.
     Source: Elhage et al. 2022, section 2, "Loss".

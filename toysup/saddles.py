@@ -1,8 +1,8 @@
 """Stationary points of the exact loss: where the gradient vanishes, and how many ways down there are.
 
-The loss is computed in double precision on the lines of `toysup.loss`. Its gradient is exact there; the kink of a
-readout moves with the parameters, which a second automatic derivative would miss, so the Hessian is made of
-differences of gradients. Turning the hidden space changes nothing: such directions are taken out and counted apart.
+The loss is computed in double precision on the lines of `toysup.loss`. Its gradient is exact there. The Hessian is made
+of differences of gradients: elsewhere it is that of `jax.hessian`, but many stationary points lie on a kink (a bias of 0
+and an output that no input moves), and there differences give the mean of both sides. Turning the hidden space changes nothing: such directions are taken out and counted apart.
 Source: Baldi & Hornik 1989 (the linear autoencoder).
 """
 

@@ -289,16 +289,25 @@ def lost(x, guess, density) -> float:
     return float(np.sum((x - guess) ** 2) / (x.size * theory.variance(density)))
 
 
+def _keys(seed: int):
+    """Of training a readout, of training a model, and of the inputs that judge both."""
+    return jax.random.split(jax.random.key(check.count("seed", seed, least=0)), 3)
+
+
+def unseen(n: int, density, *, seed: int = 0) -> np.ndarray:
+    """The 2,000 inputs on which `compare` judges, (n, 2000): none of its trainings has seen them."""
+    return np.asarray(sample(independent(density, n=n), 2000, key=_keys(seed)[2]), float).T
+
+
 def compare(m: int, n: int, density, *, draws: int = 20, solved: int = 5, steps: int = 2000, seed: int = 0) -> Compared:
     """A network's readout, a whole network and the solver on n independent features in m dimensions.
 
     The random W are the same for the readout and, the first `solved` of them, for the solver; they are judged on the
     same 2,000 and 200 inputs. draws: random W, and restarts of the trained model. steps: of training.
     """
-    frames = random_frame(m, n, seed=seed, draws=draws)
-    read_key, fit_key, test_key = jax.random.split(jax.random.key(check.count("seed", seed, least=0)), 3)
+    frames, (read_key, fit_key, _) = random_frame(m, n, seed=seed, draws=draws), _keys(seed)
     features = independent(density, n=n)
-    x = np.asarray(sample(features, 2000, key=test_key), float).T
+    x = unseen(n, density, seed=seed)
     V, b = (np.asarray(a, float) for a in train_readout(frames, density, steps=steps, key=read_key))
     read = [lost(x, np.maximum(v @ (W @ x) + c[:, None], 0), density) for W, v, c in zip(frames, V, b, strict=True)]
     fit = train(features, m=m, restarts=draws, steps=steps, objective="sampled", batch=512, key=fit_key)
