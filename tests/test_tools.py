@@ -492,7 +492,7 @@ def test_arithmetics_are_joined_and_unknown_ones_refused():
 def test_every_arithmetic_of_a_full_run_is_another(tmp_path):
     found = {tuple(sorted(digits.environment(name).items())) for name in digits.ALL}
     assert len(found) == len(digits.ALL)
-    assert {part for name in digits.ALL for part in name.split("+")} == set(digits.ARITHMETICS) - {"stored", "quick"}
+    assert {part for name in digits.ALL for part in name.split("+")} == set(digits.ARITHMETICS) - {"quick"}
 
 
 def test_notebooks_run_under_another_arithmetic_unless_told(tmp_path):

@@ -53,7 +53,7 @@ ARITHMETICS = {
 CHOSEN = {variable for variables in ARITHMETICS.values() for variable in variables}
 # Every arithmetic once, in as few runs as keep the cause of a change easy to name.
 ALL = (
-    "sse4.2", "avx2", "level-1", "no-fusion",
+    "stored", "sse4.2", "avx2", "level-1", "no-fusion",
     "devices-1+perturbed-1", "devices-2+perturbed-2", "devices-3+perturbed-3",
 )  # fmt: skip
 FIRST = ("quick+devices-3+perturbed-1", "sse4.2+devices-1+perturbed-2")
