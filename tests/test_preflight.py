@@ -63,7 +63,7 @@ FAULTS = {
     ),
     "one device": (
         preflight.devices,
-        lambda m: m.setattr(preflight.runtime, "cores", lambda: 1000),
+        lambda m: m.setattr(preflight.runtime, "devices_wanted", lambda: 1000),
         "toysup.configure()",
     ),
     "double precision": (

@@ -419,3 +419,10 @@ def test_accelerators_multiply_in_full_precision(monkeypatch):
     assert "HIGHEST" not in program()
     monkeypatch.setattr(runtime, "accelerator", lambda: Accelerator(None))
     assert "HIGHEST" in program()
+
+
+def test_as_many_devices_are_wanted_as_the_user_asked_for():
+    code = "from toysup import configure, runtime; configure(); print(runtime.devices_wanted(), runtime.cores())"
+    assert python(code, JAX_NUM_CPU_DEVICES=3).stdout.split()[0] == "3"
+    wanted, cores = python(code).stdout.split()
+    assert wanted == cores

@@ -34,6 +34,9 @@ MIXED = {
     "density": [0.1, 0.5, 0.9], "n": [3, 2], "seed": [0, 7, 2], "m": [2, 1],
     "importance_decay": [0.5, 1.0], "relative_density": 0.7, **NO_POLISH, "keep": "all", "chunk": 5,
 }  # fmt: skip
+OTHER_STARTS = pytest.mark.skipif(
+    "TOYSUP_PERTURBED" in os.environ, reason="its other processes draw their starts unperturbed"
+)
 SETTINGS = {"objective": "auto", "learning_rate": None, "batch": 1024, "restarts": 2, "steps": 10, "polish": None}
 
 
@@ -386,6 +389,7 @@ def long():
 
 
 @pytest.mark.slow
+@OTHER_STARTS
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_numbers(tmp_path, long):
     """Killed twice in the middle by a signal that no program can answer, then finished by a third process."""
     before = {}
@@ -403,6 +407,7 @@ def test_a_killed_sweep_goes_on_and_ends_with_the_same_numbers(tmp_path, long):
 
 
 @pytest.mark.slow
+@OTHER_STARTS
 def test_two_processes_on_one_store(tmp_path, long):
     processes = [start(tmp_path / "s") for _ in range(2)]
     for process in processes:
@@ -527,6 +532,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 
 
 @pytest.mark.slow
+@OTHER_STARTS
 def test_dask_with_a_worker_killed_in_the_middle(tmp_path, long):
     """A real scheduler and two worker processes on loopback; one is killed while chunks are under way."""
     distributed = pytest.importorskip("distributed")

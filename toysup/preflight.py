@@ -85,9 +85,7 @@ def devices() -> list[Row]:
     kind = found[0].platform
     text = f"{len(found)} x {kind}, {runtime.cores()} cores"
     remedy = "JAX was started before toysup.configure(): restart, and call it (or import toysup.notebook) first"
-    wanted = jax.config.jax_num_cpu_devices  # -1 where neither the user nor configure() has set it
-    enough = len(found) >= (runtime.cores() if wanted == -1 else wanted)
-    return [Row("devices", text, kind != "cpu" or enough, remedy)]
+    return [Row("devices", text, kind != "cpu" or len(found) >= runtime.devices_wanted(), remedy)]
 
 
 def kept_programs() -> list[Row]:

@@ -35,6 +35,12 @@ def configure() -> tuple[str, ...]:
     return tuple(filter(None, (_use_all_cores(), programs.keep())))
 
 
+def devices_wanted() -> int:
+    """How many CPU devices this process should have: as many as the user asked for, or one for each core."""
+    asked = jax.config.jax_num_cpu_devices
+    return cores() if asked == -1 else asked
+
+
 def configured() -> bool:
     """Whether `configure` was called in this process: the workers of a sweep then call it too."""
     return _asked

