@@ -123,3 +123,11 @@ def test_errors_of_losses_and_outputs_name_the_argument():
         hidden.hidden_forward(np.eye(2), np.zeros(2), np.ones(2))
     with pytest.raises(ValueError, match="x must be finite"):
         hidden.hidden_forward(np.eye(2), np.zeros(2), [[np.nan, 1]])
+
+
+def test_features_too_sparse_to_be_drawn_are_refused():
+    """The mean over 32,768 inputs would be 0, with an error of 0; the control is a density that some of them have."""
+    W, b = np.eye(3), np.zeros(3)
+    with pytest.raises(ValueError, match=r"one in 3\.33e\+07 has an active feature"):
+        hidden.hidden_loss(W, b, independent(1e-8, n=3))
+    assert hidden.hidden_loss(0 * W, b, independent(1e-3, n=3))[0] > 0

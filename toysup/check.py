@@ -126,6 +126,18 @@ def _importance_values(x) -> None:
         )
 
 
+def drawable(density, inputs: int) -> None:
+    """Refuse a mean over drawn inputs of which none may have an active feature: it would be 0, with an error of 0."""
+    if is_traced(density):
+        return
+    often = np.asarray(density, np.float64).sum(-1).min()  # how many features are active at a time
+    if often * inputs < 1:
+        raise ValueError(
+            f"features this sparse cannot be measured on {inputs} drawn inputs: one in {1 / often:.3g} has an active "
+            "feature; draw more, or take higher densities"
+        )
+
+
 def count(name: str, x, least: int = 1) -> int:
     """A whole number, at least `least`."""
     try:

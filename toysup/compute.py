@@ -157,6 +157,8 @@ def compute_loss(
     check_features(features)
     asked, inputs = _task(task, readout), check.count("inputs", inputs, least=2)
     check.choice("activation", activation, ACTIVATIONS)
+    if task == "abs":  # the others are exact where they can be
+        check.drawable(features.density, inputs)
     outputs = asked.outputs(features.n)
     W1, c, W2, b = _parameters(W1, c, W2, b, features.n, asked)
     importance = check.importance(importance, outputs)

@@ -94,6 +94,7 @@ def hidden_loss(W, b, features: Features, *, importance=1.0, activation: str = "
     shape = check.broadcastable(
         "W, b, features and importance", W.shape[:-2], b.shape[:-1], features.shape, importance.shape[:-1]
     )
+    check.drawable(features.density, inputs)
     check.room(f"{inputs} inputs of {features.n} features", 48 * inputs * features.n)
     given = flat_features(features, shape), flat_importance(importance, shape, features.n)
     models = (flat(W, shape, 2), flat(b, shape, 1), *given)
